@@ -1,0 +1,17 @@
+"""Adds `litestar admin …` to the command line, and imports it when it is wanted."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from litestar.plugins import CLIPlugin
+
+if TYPE_CHECKING:
+    from click import Group
+
+
+class AdminCommands(CLIPlugin):
+    """Registers the group `admin`."""
+
+    def on_cli_init(self, cli: "Group") -> None:
+        """Add the group; Litestar calls this in the command line's process alone."""
+        cli.add_command(import_module("app.admin.command_line").admin)

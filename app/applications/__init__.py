@@ -1,0 +1,1 @@
+"""Apps: manifests, versions and the settings of rooms."""

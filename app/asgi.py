@@ -1,0 +1,233 @@
+"""The only wiring: every part of the application is put together here."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Components, Reference, SecurityScheme, Tag
+from litestar.static_files import create_static_files_router
+from litestar_granian import GranianPlugin
+
+from app import openapi
+from app.admin.commands import AdminCommands
+from app.admin.mount import admin_page
+from app.applications.controller import AppController
+from app.auth.controller import AuthController
+from app.auth.guards import Authentication
+from app.auth.oidc_controller import OidcController
+from app.auth.revocation import hearing
+from app.auth.throttle import add_rate_limit_headers
+from app.bodies import ApiRequest
+from app.contract import (
+    LARGEST_BODY_BYTES,
+    Options,
+    RequestId,
+    TimeLimit,
+    answer_error,
+    refuse_odd_queries,
+    serve_head,
+)
+from app.database.commands import DatabaseCommands
+from app.database.engine import DB
+from app.database.redis import shared_redis
+from app.deferred import deferred
+from app.draws.commands import DrawCommands
+from app.draws.controller import DrawController
+from app.draws.screens import draw_code, draw_page, verify_page
+from app.idempotency import Idempotency
+from app.ops import health
+from app.ops.exposition import metrics, sampled
+from app.ops.launch import Launch, LeanLitestar
+from app.ops.lifeline import follow_lifeline
+from app.ops.logs import configure_logs
+from app.ops.observing import observe
+from app.participants.controller import ParticipantController, export_participants
+from app.prizes.controller import PrizeController
+from app.rooms.controller import RoomController
+from app.security import add_security_headers
+from app.settings import Settings, settings
+from app.users.controller import UserController
+from app.winners.controller import WinnerController, export_winners
+from tasks.commands import TaskCommands
+from tasks.schedule import jobs
+from tasks.scheduler import scheduled
+
+if TYPE_CHECKING:
+    from app.ops import tracing
+else:
+    tracing = deferred("app.ops.tracing")
+
+ENDPOINTS = (
+    AuthController,
+    OidcController,
+    UserController,
+    AppController,
+    RoomController,
+    ParticipantController,
+    PrizeController,
+    WinnerController,
+    DrawController,
+    export_participants,
+    export_winners,
+)
+SWAGGER_PATH = "/schema/static"
+
+
+class EventPlatform(LeanLitestar):
+    """The application, which tells of every request."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve, and tell how it went."""
+        await observe(partial(serve_head, super().__call__), scope, receive, send)
+
+
+class TracedPlatform(EventPlatform):
+    """The application, which sends traces too."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve within a span."""
+        await tracing.trace(super().__call__, self.state, scope, receive, send)
+
+
+def create_app() -> Litestar:
+    """Build the application. Opens nothing: the database is opened when the server starts."""
+    current = settings()
+    configure_logs(production=current.in_production)
+    api = Router("/api/v1", route_handlers=ENDPOINTS)
+    traced = current.OTEL_EXPORTER_OTLP_ENDPOINT is not None
+    return (TracedPlatform if traced else EventPlatform)(
+        route_handlers=[
+            api,
+            health.live,
+            health.ready,
+            metrics,
+            _swagger_files(),
+            verify_page,
+            draw_page,
+            draw_code,
+            *admin_page(),
+        ],
+        request_class=ApiRequest,
+        request_max_body_size=LARGEST_BODY_BYTES,
+        middleware=[
+            RequestId(),
+            Options(),
+            TimeLimit(current.REQUEST_SECONDS),
+            Authentication(),
+            Idempotency(),
+        ],
+        before_send=[add_security_headers, add_rate_limit_headers],
+        before_request=refuse_odd_queries,
+        exception_handlers={HTTPException: answer_error, Exception: answer_error},
+        cors_config=_cors(current),
+        openapi_config=_openapi(),
+        lifespan=[*([tracing.sent] if traced else []), database_pool, maintenance],
+        logging_config=None,
+        state=State({"checks": _checks(current)}),
+        plugins=[
+            GranianPlugin(),
+            Launch(),
+            DatabaseCommands(),
+            TaskCommands(),
+            DrawCommands(),
+            AdminCommands(),
+        ],
+    )
+
+
+def _checks(current: Settings) -> dict[str, health.Check]:
+    """Return what readiness asks; the scheduler and the listener join when they start."""
+    checks: dict[str, health.Check] = {
+        "database": health.check_database,
+        "migrations": health.check_migrations,
+    }
+    return checks if current.REDIS_URL is None else {**checks, "redis": health.check_redis}
+
+
+@asynccontextmanager
+async def database_pool(app: Litestar) -> AsyncIterator[None]:
+    """Keep the pool open, and go when the server that started this worker goes."""
+    follow_lifeline()
+    await DB.start_connection_pool(serving=True)
+    try:
+        async with hearing() as listener, sampled():
+            app.state.checks["listener"] = health.hearing(listener)
+            yield
+    finally:
+        if (redis := shared_redis()) is not None:
+            await redis.close()
+        await DB.close_connection_pool()
+
+
+@asynccontextmanager
+async def maintenance(app: Litestar) -> AsyncIterator[None]:
+    """Attend to the jobs that are due."""
+    async with scheduled(jobs(settings().SCHEDULES)) as scheduler:
+        app.state.checks["scheduler"] = scheduler.check
+        yield
+
+
+def _cors(current: Settings) -> CORSConfig:
+    local = None if current.in_production else r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+    return CORSConfig(
+        allow_origins=list(current.CORS_ORIGINS),
+        allow_origin_regex=local,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["authorization", "content-type", "if-match", "idempotency-key"],
+        expose_headers=[
+            "content-disposition",
+            "deprecation",
+            "etag",
+            "idempotency-replayed",
+            "ratelimit",
+            "ratelimit-policy",
+            "retry-after",
+            "x-request-id",
+        ],
+    )
+
+
+def _openapi() -> openapi.Config:
+    schemes: dict[str, SecurityScheme | Reference] = {
+        "bearer": SecurityScheme(
+            type="http", scheme="bearer", bearer_format="JWT", description=openapi.ABOUT_PEOPLE
+        ),
+        "app": SecurityScheme(type="http", scheme="basic", description=openapi.ABOUT_APPS),
+    }
+    return openapi.Config(
+        title="Event Platform",
+        version="1",
+        description=openapi.DESCRIPTION,
+        use_handler_docstrings=True,
+        components=Components(security_schemes=schemes),
+        tags=[Tag(name=name) for name in ("auth", "users", "apps", "rooms", "draws")],
+        render_plugins=[
+            SwaggerRenderPlugin(
+                js_url=f"{SWAGGER_PATH}/swagger-ui-bundle.js",
+                css_url=f"{SWAGGER_PATH}/swagger-ui.css",
+                standalone_preset_js_url=f"{SWAGGER_PATH}/swagger-ui-standalone-preset.js",
+            ),
+            JsonRenderPlugin(),
+            YamlRenderPlugin(),
+        ],
+    )
+
+
+def _swagger_files() -> Router:
+    """Serve the page's script and style from the package that carries them: no CDN."""
+    package = find_spec("swagger_ui")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("swagger-ui-py is not installed")
+    return create_static_files_router(
+        path=SWAGGER_PATH,
+        directories=[Path(package.origin).parent / "static"],
+        include_in_schema=False,
+    )

@@ -1,0 +1,153 @@
+"""HTTP of /auth."""
+
+from functools import partial
+from typing import Any
+
+from litestar import Controller, Request, delete, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from litestar.status_codes import HTTP_200_OK
+
+from app.auth import service, sessions
+from app.auth.guards import (
+    platform_administrator,
+    provide_caller,
+    provide_device,
+    provide_token,
+    signed_in,
+    still_signed_in,
+)
+from app.auth.limits import Policy
+from app.auth.schemas import Ended, Login, Profile, Refresh, Revocation, SessionOut
+from app.auth.throttle import spend_by_account
+from app.auth.tokens import AccessClaims, VerifiedToken
+from app.contract import Data, Success
+from app.errors import AccountDeleted, InvalidCredentials, NotFound
+from app.openapi import refusals
+from app.pagination import Page, PageRequest, page_of, page_request
+from app.settings import settings
+
+
+class AuthController(Controller):
+    """Signing in, and oneself."""
+
+    path = "/auth"
+    tags = ("auth",)
+    dependencies = {  # noqa: RUF012 - Litestar's own form
+        "device": Provide(provide_device),
+        "caller": Provide(provide_caller),
+        "token": Provide(provide_token),
+    }
+
+    @post(
+        "/login",
+        status_code=HTTP_200_OK,
+        opt={"rate_limit": Policy.SIGN_IN},
+        responses=refusals(InvalidCredentials, AccountDeleted, NotFound),
+        summary="Sign in as a demo person (development)",
+    )
+    async def login(
+        self,
+        data: JSONBody[Login],
+        device: NamedDependency[sessions.Device],
+        request: Request[Any, Any, Any],
+    ) -> Data[sessions.TokenPair]:
+        """Sign in as one of the seeded demo people. Only in development; elsewhere 404."""
+        if settings().in_production:
+            raise NotFound
+        await spend_by_account(request, Policy.SIGN_IN, data.email.strip().lower())
+        now = service.utc_now()
+        return Data(await service.sign_in_demo(data.email, data.password, device, now))
+
+    @post(
+        "/refresh",
+        status_code=HTTP_200_OK,
+        opt={"rate_limit": Policy.REFRESH},
+        summary="Buy the next pair of tokens",
+    )
+    async def refresh(
+        self,
+        data: JSONBody[Refresh],
+        device: NamedDependency[sessions.Device],
+        request: Request[Any, Any, Any],
+    ) -> Data[sessions.TokenPair]:
+        """Exchange a refresh token for the next one and a new access token.
+
+        Keep the new refresh token and forget the old one. If the answer was lost, ask again with
+        the old one within 30 seconds. Used later than that, an old one ends the session.
+        """
+        account = settings().limits_rates and await sessions.account_of(data.refreshToken)
+        if account:
+            await spend_by_account(request, Policy.REFRESH, account)
+        return Data(await sessions.refresh(data.refreshToken, device, service.utc_now()))
+
+    @post(
+        "/logout",
+        guards=[still_signed_in],
+        status_code=HTTP_200_OK,
+        summary="Sign out",
+        security=[{"bearer": []}],
+    )
+    async def logout(self, token: NamedDependency[VerifiedToken]) -> Data[Success]:
+        """End this session; its tokens stop working at once."""
+        await sessions.log_out(token)
+        return Data(Success())
+
+    @get("/me", guards=[signed_in], summary="Oneself", security=[{"bearer": []}])
+    async def me(self, caller: NamedDependency[AccessClaims]) -> Data[Profile]:
+        """Show who is signed in."""
+        return Data(Profile.of(await service.profile(caller.sub)))
+
+    @get(
+        "/sessions",
+        guards=[signed_in],
+        dependencies={"paging": Provide(page_request)},
+        summary="One's sessions",
+        security=[{"bearer": []}],
+    )
+    async def list_sessions(
+        self, caller: NamedDependency[AccessClaims], paging: NamedDependency[PageRequest]
+    ) -> Page[SessionOut]:
+        """List the devices on which one is signed in, the newest first."""
+        rows, total = await sessions.list_sessions(caller.sub, paging)
+        return page_of(rows, total, paging, partial(SessionOut.of, current=caller.sid))
+
+    @delete(
+        "/sessions/{session_id:str}",
+        guards=[still_signed_in],
+        status_code=HTTP_200_OK,
+        summary="End a session",
+        security=[{"bearer": []}],
+    )
+    async def end_session(
+        self, session_id: FromPath[str], caller: NamedDependency[AccessClaims]
+    ) -> Data[Success]:
+        """Sign a device out; its tokens stop working at once."""
+        await sessions.end_session(caller.sub, session_id)
+        return Data(Success())
+
+    @delete(
+        "/sessions",
+        guards=[still_signed_in],
+        status_code=HTTP_200_OK,
+        summary="End all sessions",
+        security=[{"bearer": []}],
+    )
+    async def end_sessions(self, caller: NamedDependency[AccessClaims]) -> Data[Success]:
+        """Sign all devices out, this one included."""
+        await sessions.end_sessions(caller.sub, reason="ended", revoked_by=caller.sub)
+        return Data(Success())
+
+    @post(
+        "/revocations",
+        guards=[platform_administrator],
+        responses=refusals(NotFound),
+        summary="End somebody's sessions (administrators)",
+        security=[{"bearer": []}],
+    )
+    async def revoke(
+        self, data: JSONBody[Revocation], caller: NamedDependency[AccessClaims]
+    ) -> Data[Ended]:
+        """Sign somebody out everywhere, as a platform administrator. Who and why is recorded."""
+        ended = await sessions.revoke_person(data.userId, revoked_by=caller.sub, reason=data.reason)
+        return Data(Ended(ended))

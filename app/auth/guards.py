@@ -1,0 +1,145 @@
+"""Who is calling: read from the bearer token, once per request and without a query."""
+
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.auth import service
+from app.auth.apps import AppCredentials, confirm_app, known_apps, read_credentials
+from app.auth.sessions import Device
+from app.auth.throttle import address_of, admit, require_guess, spend_guess
+from app.auth.tokens import AccessClaims, VerifiedToken
+from app.errors import Forbidden, InvalidCredentials, InvalidToken, Unauthorized
+from app.ops.metrics import AUTHENTICATION_SECONDS
+
+API_PATH = "/api/"
+"""Callers are identified and counted below it: not by the health checks, nor by the pages that
+come with their scripts and styles. The metrics and the administrators' page have tokens of their
+own."""
+BEARER, BASIC = "bearer", "basic"
+
+
+class Authentication(ASGIMiddleware):
+    """Set `scope["user"]` to the claims of a valid bearer token, or to None without one.
+
+    `scope["auth"]` is the token with its hashes, or the credentials of an app. What is not valid is
+    refused everywhere, also where nobody needs to be signed in: a client must learn that its token
+    has died. Each request counts against a rate limit, one with such a token as an anonymous one.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Identify the caller."""
+        scope["user"] = scope["auth"] = None
+        if scope["path_template"].startswith(API_PATH):
+            await _identify(scope)
+        await next_app(scope, receive, send)
+
+
+async def _identify(scope: Scope) -> None:
+    try:
+        with AUTHENTICATION_SECONDS.time():
+            caller = await _caller(scope)
+    except InvalidToken:
+        await admit(scope, None)
+        raise
+    scope["auth"] = caller
+    if isinstance(caller, VerifiedToken):
+        scope["user"] = caller.claims
+    await admit(scope, caller)
+
+
+async def _caller(scope: Scope) -> VerifiedToken | AppCredentials | None:
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not values:
+        return None
+    scheme, _, credentials = values[0].decode("latin-1").partition(" ")
+    if len(values) == 1 and scheme.lower() == BEARER:
+        return await service.identify(credentials, service.utc_now())
+    if len(values) == 1 and scheme.lower() == BASIC:
+        return await _calling_app(scope, credentials)
+    raise InvalidToken(private="the Authorization header is not one bearer token or app")
+
+
+async def _calling_app(scope: Scope, encoded: str) -> AppCredentials:
+    """Identify an app. What was not right before may be tried as often as one may guess."""
+    app_id = None
+    try:
+        credentials = read_credentials(encoded)
+        app_id = credentials.app_id
+        if not known_apps.has(credentials):
+            await require_guess(scope, app_id)
+        await confirm_app(credentials)
+    except InvalidCredentials:
+        await spend_guess(scope, app_id)
+        raise
+    return credentials
+
+
+def signed_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Guard what only a signed-in person may do.
+
+    Raises:
+        Unauthorized: Nobody is signed in.
+    """
+    _verified(connection)
+
+
+async def still_signed_in(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Guard sensitive actions: like `signed_in`, and the database is asked as well.
+
+    Raises:
+        Unauthorized: Nobody is signed in.
+        InvalidToken: The token was revoked, its session ended, or its person was deleted.
+    """
+    await service.confirm(_verified(connection))
+
+
+async def platform_administrator(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Guard what only platform administrators may do: `still_signed_in`, and one of them.
+
+    Raises:
+        Unauthorized: Nobody is signed in.
+        InvalidToken: As in `still_signed_in`.
+        Forbidden: The caller is not one, or not any more.
+    """
+    if not await service.confirm(_verified(connection)):
+        raise Forbidden("Only platform administrators may do this.")
+
+
+def _verified(connection: ASGIConnection[Any, Any, Any, Any]) -> VerifiedToken:
+    verified = connection.scope["auth"]
+    if not isinstance(verified, VerifiedToken):
+        raise Unauthorized
+    return verified
+
+
+async def provide_token(request: Request[Any, Any, Any]) -> VerifiedToken:
+    """Give a handler behind a guard the access token of its caller."""
+    return _verified(request)
+
+
+async def provide_caller(request: Request[Any, Any, Any]) -> AccessClaims:
+    """Give a handler behind a guard the claims of its caller."""
+    return _verified(request).claims
+
+
+async def provide_viewer(request: Request[Any, Any, Any]) -> str | None:
+    """Give a public handler the id of its caller, if one is signed in."""
+    verified = request.scope["auth"]
+    return verified.claims.sub if isinstance(verified, VerifiedToken) else None
+
+
+async def provide_device(request: Request[Any, Any, Any]) -> Device:
+    """Tell where a session is used from."""
+    return Device(request.headers.get("user-agent"), address_of(request.scope))

@@ -1,0 +1,97 @@
+"""Bodies and answers of /auth."""
+
+from typing import Annotated
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+
+from app.contract import Input, timestamp
+
+
+class Login(Input):
+    """Development sign-in of a demo person."""
+
+    email: Annotated[str, Meta(max_length=254, examples=["alice@example.com"])]
+    password: Annotated[str, Meta(max_length=1024, examples=["password123"])]
+
+
+class Refresh(Input):
+    """The refresh token that was received last."""
+
+    refreshToken: Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Revocation(Input):
+    """Whose sessions to end, and why."""
+
+    userId: Annotated[str, Meta(min_length=1, max_length=100)]
+    reason: Annotated[str, Meta(min_length=1, max_length=500, examples=["stolen device"])]
+
+
+class Ended(msgspec.Struct):
+    """How many sessions were ended."""
+
+    sessions: int
+
+
+class SignInUrl(msgspec.Struct):
+    """Where to send the browser."""
+
+    url: str
+
+
+class Profile(msgspec.Struct):
+    """Oneself."""
+
+    id: str
+    email: str
+    name: str | None
+    avatar: str | None
+    createdAt: str
+    updatedAt: str
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "Profile":
+        """Show a row of users."""
+        return cls(
+            id=row["id"],
+            email=row["email"],
+            name=row["name"],
+            avatar=row["avatar"],
+            createdAt=timestamp(row["createdAt"]),
+            updatedAt=timestamp(row["updatedAt"]),
+        )
+
+
+class SessionOut(msgspec.Struct):
+    """A device that is signed in."""
+
+    id: str
+    deviceInfo: str | None
+    """Its User-Agent."""
+    ipAddress: str | None
+    lastUsedAt: str
+    """When it was opened or last refreshed."""
+    createdAt: str
+    expiresAt: str
+    current: bool
+    """Whether it is the one that asks."""
+
+    @classmethod
+    def of(cls, row: asyncpg.Record, current: str) -> "SessionOut":
+        """Show a row of sessions.
+
+        Args:
+            row: The row.
+            current: The session that asks.
+        """
+        return cls(
+            id=row["id"],
+            deviceInfo=row["deviceInfo"],
+            ipAddress=row["ipAddress"],
+            lastUsedAt=timestamp(row["lastUsedAt"]),
+            createdAt=timestamp(row["createdAt"]),
+            expiresAt=timestamp(row["expiresAt"]),
+            current=row["id"] == current,
+        )

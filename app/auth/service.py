@@ -1,0 +1,102 @@
+"""Who is calling, and the sign-in of the demo people."""
+
+import hmac
+from datetime import UTC, datetime
+
+import asyncpg
+
+from app.auth.revocation import is_known_to_redis, is_revoked
+from app.auth.sessions import Device, TokenPair, open_session, token_policy
+from app.auth.tokens import VerifiedToken, VerifiedTokens, decode_access_token
+from app.database.engine import fetchrow, fetchval
+from app.errors import AccountDeleted, InvalidCredentials, InvalidToken
+from app.settings import settings
+from app.tables import User
+
+VERIFIED_TOKENS_CAPACITY = 10_000
+DEMO_PROVIDER = "demo"
+
+_verified_tokens = VerifiedTokens(VERIFIED_TOKENS_CAPACITY)
+
+
+async def identify(token: str, now: datetime) -> VerifiedToken:
+    """Tell whom an access token speaks for, without a query.
+
+    Raises:
+        InvalidToken: It is not one of ours in force, or was revoked.
+    """
+    verified = _verified_tokens.get(token, now)
+    if verified is None:
+        claims = decode_access_token(token, policy=token_policy(), now=now)
+        verified = _verified_tokens.add(token, claims)
+    if await is_revoked(verified):
+        raise InvalidToken(private=f"a token of session {verified.claims.sid} was revoked")
+    return verified
+
+
+async def confirm(verified: VerifiedToken) -> bool:
+    """Ask the database about a token that was identified. One statement.
+
+    Returns:
+        Whether its person is a platform administrator.
+
+    Raises:
+        InvalidToken: It was revoked, its session ended, or its person was deleted.
+    """
+    claims, hashes = verified.claims, [verified.tokenHash, verified.sessionHash]
+    is_admin: bool | None = None
+    if not await is_known_to_redis(hashes):
+        is_admin = await fetchval(
+            f"""
+            SELECT u."isAdmin" FROM {User.alive()} u JOIN sessions s ON s."userId" = u.id
+            WHERE u.id = $1 AND s.id = $2
+              AND NOT EXISTS (SELECT 1 FROM token_blacklist WHERE "tokenHash" = ANY($3))
+            """,
+            claims.sub,
+            claims.sid,
+            hashes,
+        )
+    if is_admin is None:
+        raise InvalidToken(private=f"session {claims.sid} is not in force any more")
+    return is_admin
+
+
+async def sign_in_demo(email: str, password: str, device: Device, now: datetime) -> TokenPair:
+    """Open a session for one of the seeded demo people.
+
+    Raises:
+        InvalidCredentials: Not one of them, or not their password.
+        AccountDeleted: The person was deleted.
+    """
+    user = await fetchrow(
+        'SELECT id, email, "deletedAt" FROM users WHERE email = $1 AND provider = $2',
+        email.strip().lower(),
+        DEMO_PROVIDER,
+    )
+    expected = settings().demo_password
+    if not hmac.compare_digest(password.encode(), expected.encode()) or user is None:
+        raise InvalidCredentials(private="wrong demo e-mail or password")
+    if user["deletedAt"] is not None:
+        raise AccountDeleted
+    return await open_session(user["id"], user["email"], device, now)
+
+
+async def profile(user_id: str) -> asyncpg.Record:
+    """Read one's own profile.
+
+    Raises:
+        InvalidToken: The person was deleted.
+    """
+    user = await fetchrow(
+        'SELECT id, email, name, avatar, "createdAt", "updatedAt" '
+        f"FROM {User.alive()} u WHERE id = $1",
+        user_id,
+    )
+    if user is None:
+        raise InvalidToken(private="the person was deleted")
+    return user
+
+
+def utc_now() -> datetime:
+    """Return the time by this server's clock."""
+    return datetime.now(UTC)

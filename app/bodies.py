@@ -1,0 +1,230 @@
+"""Request bodies: decoded strictly, every failing field named.
+
+Litestar would convert leniently ("5" becomes 5), stop at the first fault and let through what
+PostgreSQL can't store.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import State
+
+from app.applications.documents import Fault, storage_faults
+from app.contract import Input
+from app.errors import UnsupportedMediaType, ValidationFailed
+
+LARGEST_METADATA_BYTES = 16 * 1024
+DEEPEST_METADATA = 32
+DEEPEST_BODY = 100
+LARGEST_INTEGER = int(sys.float_info.max)
+"""As JSON's readers take numbers for doubles."""
+
+METADATA_RULE = (
+    f"A JSON object of at most {LARGEST_METADATA_BYTES:,} bytes, nested at most {DEEPEST_METADATA} "
+    "levels deep. Replaced whole."
+)
+Metadata = Annotated[
+    dict[str, Any], msgspec.Meta(description=METADATA_RULE, examples=[{"ticket": "A-17"}])
+]
+
+
+InputT = TypeVar("InputT", bound=Input)
+
+
+class ApiRequest(Request[Any, Any, State]):
+    """A request whose JSON body is checked against the handler's `data` type, every field of it."""
+
+    async def json(self) -> Any:
+        """Decode the body.
+
+        Raises:
+            ValidationFailed: It isn't JSON, or doesn't fit; names every failing field.
+            UnsupportedMediaType: It is said to be something else.
+        """
+        require_json(self.headers.get("content-type"))
+        body = await self.body()
+        field = self.route_handler.parsed_data_field
+        target = None if field is None else _input_type(field.annotation)
+        if target is None:
+            return decode_any(body)
+        if field is not None and field.is_optional and body.strip() == b"null":
+            return None
+        return decode_body(body, target)
+
+
+def require_json(content_type: str | None) -> None:
+    """Let only JSON through, or what doesn't say what it is.
+
+    Raises:
+        UnsupportedMediaType: The Content-Type is another.
+    """
+    if not is_json(content_type):
+        raise UnsupportedMediaType("Send application/json.")
+
+
+def is_json(content_type: str | None) -> bool:
+    """Tell whether a body is JSON, or doesn't say what it is."""
+    media_type = (content_type or "application/json").partition(";")[0].strip().lower()
+    return media_type == "application/json" or media_type.endswith("+json")
+
+
+@functools.cache
+def _input_type(annotation: Any) -> type[Input] | None:
+    for kind in get_args(annotation) or (annotation,):
+        if isinstance(kind, type) and issubclass(kind, Input):
+            return kind
+    return None
+
+
+def decode_body(body: bytes, target: type[InputT]) -> InputT:
+    """Decode a JSON body strictly.
+
+    Raises:
+        ValidationFailed: Names every failing field by its JSON path.
+    """
+    return checked(decode_any(body), target)
+
+
+def checked(document: Any, target: type[InputT]) -> InputT:
+    """Make a body, or a part of one, of decoded JSON that can be stored.
+
+    Raises:
+        ValidationFailed: Names every failing field by its JSON path.
+    """
+    document = _with_integers(document, target)
+    try:
+        decoded = msgspec.convert(document, target)
+    except msgspec.ValidationError as error:
+        raise _every_fault(document, target, error) from error
+    if faults := metadata_faults(getattr(decoded, "metadata", None)):
+        raise ValidationFailed.at(
+            {fault.json_path("$.metadata"): fault.message for fault in faults}
+        )
+    return decoded
+
+
+def _with_integers(document: Any, target: type[Input]) -> Any:
+    """Take 5.0 for 5 where an integer is expected: JSON has one kind of number."""
+    names = _integers_of(target)
+    if not names or not isinstance(document, dict):
+        return document
+    return {
+        name: int(value)
+        if name in names and isinstance(value, float) and value.is_integer()
+        else value
+        for name, value in document.items()
+    }
+
+
+@functools.cache
+def _integers_of(target: type[Input]) -> frozenset[str]:
+    found = set()
+    for field in msgspec.structs.fields(target):
+        info = msgspec.inspect.type_info(field.type)
+        kinds = info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+        if any(isinstance(kind, msgspec.inspect.IntType) for kind in kinds):
+            found.add(field.encode_name)
+    return frozenset(found)
+
+
+def decode_any(body: bytes) -> Any:
+    """Decode JSON that PostgreSQL can store.
+
+    Raises:
+        ValidationFailed: It is not JSON, says the same member twice, or can't be stored.
+    """
+    document = decode_json(body)
+    require_storable(document, max_bytes=len(body) * 6)
+    return document
+
+
+def decode_json(body: bytes | str) -> Any:
+    """Decode JSON, whether or not it can be stored.
+
+    Raises:
+        ValidationFailed: It is not JSON, or says the same member twice.
+    """
+    try:
+        document = msgspec.json.decode(body)
+        json.loads(body, object_pairs_hook=_refuse_repeated)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        message = f"The body is not valid JSON: {error}"
+        raise ValidationFailed(message, details={"fields": {"$": "Not valid JSON."}}) from error
+    return document
+
+
+def require_storable(document: Any, *, max_bytes: int) -> None:
+    """Let only through what PostgreSQL can store.
+
+    Raises:
+        ValidationFailed: Names what it can't.
+    """
+    faults = storage_faults(document, max_bytes=max_bytes, max_depth=DEEPEST_BODY)
+    if faults:
+        raise ValidationFailed.at({fault.json_path(): fault.message for fault in faults})
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the member {repeated[:100]!a} is there twice")
+
+
+def metadata_faults(metadata: object) -> list[Fault]:
+    """Find what keeps metadata from being stored and given back as they came."""
+    if metadata is None or metadata is msgspec.UNSET:
+        return []
+    faults = storage_faults(metadata, max_bytes=LARGEST_METADATA_BYTES, max_depth=DEEPEST_METADATA)
+    return faults or _number_faults(metadata)
+
+
+def _number_faults(document: object) -> list[Fault]:
+    faults = []
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), document)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+            faults.append(Fault(path, "A number out of range."))
+        elif isinstance(value, list):
+            pending.extend(((*path, index), item) for index, item in enumerate(value))
+        elif isinstance(value, dict):
+            pending.extend(((*path, name), member) for name, member in value.items())
+    return faults
+
+
+def _every_fault(
+    document: Any, target: type[Input], first: msgspec.ValidationError
+) -> ValidationFailed:
+    if not isinstance(document, dict):
+        return ValidationFailed.at({"$": "Expected an object."})
+    types = _types_of(target)
+    faults = {
+        Fault((name,), "").json_path(): "Unknown field." for name in document if name not in types
+    }
+    for field in msgspec.structs.fields(target):
+        if field.encode_name in document:
+            faults |= _faults_of(document[field.encode_name], types[field.encode_name], field)
+        elif field.required:
+            faults[f"$.{field.encode_name}"] = "Required."
+    return ValidationFailed.at(faults or {"$": str(first)})
+
+
+@functools.cache
+def _types_of(target: type[Input]) -> Mapping[str, Any]:
+    hints = get_type_hints(target, include_extras=True)
+    return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(target)}
+
+
+def _faults_of(value: Any, expected: Any, field: msgspec.structs.FieldInfo) -> dict[str, str]:
+    try:
+        msgspec.convert(value, expected)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `")
+        return {f"$.{field.encode_name}{path.removesuffix('`').removeprefix('$')}": f"{message}."}
+    return {}

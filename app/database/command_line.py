@@ -1,0 +1,343 @@
+"""The commands of `litestar database`.
+
+What goes wrong outside of our code (no server, no right, no table) ends in one line on stderr and
+exit status 1.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+import rich_click as click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from app.database import backup, drift, migrations, prisma, seed, stats
+from app.database.backfill import backfill_manifest_versions
+from app.database.backup import BackupError
+from app.database.embedded import EmbeddedServerError
+from app.database.engine import DB, DatabaseUnavailable, fetchval
+from app.database.migrations import MigrationError
+from app.database.new_migration import write_migration
+from app.settings import settings
+
+WIDTH_WITHOUT_TERMINAL = 160
+"""Columns for tables that go to a file or a pipe."""
+
+Result = TypeVar("Result")
+
+yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
+
+
+@click.command(short_help="Apply pending migrations.")
+@click.argument("target", default="all")
+def upgrade(target: str) -> None:
+    """Apply the pending migrations, up to TARGET if one is named.
+
+    Each is one transaction together with its record. Several processes may do this at once: one
+    migrates, the others wait.
+
+    Example: litestar database upgrade
+    """
+    applied = _run(lambda: _upgrade(target))
+    click.echo(f"Applied {len(applied)} migration(s)." if applied else "Nothing is pending.")
+
+
+async def _upgrade(target: str) -> list[str]:
+    if await fetchval(migrations.MADE_BY_PRISMA):
+        _fail("Prisma made this database. Run: litestar database adopt-prisma")
+    with _progress("migrating") as report:
+        return await migrations.upgrade(target, report)
+
+
+@click.command(short_help="Reverse migrations.")
+@click.argument("target")
+@yes_option
+def downgrade(target: str, *, yes: bool) -> None:
+    """Reverse every migration after TARGET: a name, an id, or `zero` for all of them.
+
+    Rows stay as far as the older schema can hold them; each migration's file says what is lost.
+
+    Example: litestar database downgrade auth_redesign
+    """
+    if not yes:
+        click.confirm(f"Reverse what came after {target} in {_where()}?", abort=True)
+    reversed_ = _run(lambda: _downgrade(target))
+    click.echo(f"Reversed {len(reversed_)} migration(s)." if reversed_ else "Nothing to reverse.")
+
+
+async def _downgrade(target: str) -> list[str]:
+    with _progress("migrating") as report:
+        return await migrations.downgrade(target, report)
+
+
+@click.command(short_help="Show which migrations the database has.")
+def status() -> None:
+    """Show which migrations the database has. Exit status 1 when some are pending.
+
+    Example: litestar database status
+    """
+    states = _run(migrations.status)
+    table = Table("id", "migration", "applied")
+    for state in states:
+        applied = f"{state.applied_at:%Y-%m-%d %H:%M:%S}" if state.applied_at else "pending"
+        table.add_row(state.id, state.name or "unknown to this version", applied)
+    _console().print(table)
+    if any(state.applied_at is None for state in states):
+        sys.exit(1)
+
+
+@click.command(short_help="Write the skeleton of a new migration.")
+@click.argument("name")
+def make_migration(name: str) -> None:
+    """Write the skeleton of a migration called NAME, with what changed in app/tables.py.
+
+    Its SQL is yours to write, forwards and backwards.
+
+    Example: litestar database make-migration add_room_colour
+    """
+    path = _run(lambda: write_migration(name, datetime.now(UTC)))
+    click.echo(f"Wrote {path}")
+    click.echo("Write its SQL (UP, DOWN) and docstring, and run `ruff format` on it. Then:")
+    click.echo("  litestar database upgrade && litestar database check --write")
+
+
+@click.command(short_help="Find drift between tables, migrations and the database.")
+@click.option("--write", is_flag=True, help="Make the present catalog the expected one.")
+def check(*, write: bool) -> None:
+    """Find what tables, migrations and the database say differently. Exit status 1 if anything.
+
+    Indexes, constraints, delete actions, defaults, triggers, functions and enum values included:
+    the database is compared with app/database/catalog.json. After writing a migration, renew that
+    with --write, on a migrated database that has no other changes.
+
+    Example: litestar database check
+    """
+    if write and not _run(migrations.pending):
+        _run(drift.write_expected)
+    faults = _run(drift.check)
+    for fault in faults:
+        click.echo(fault)
+    if faults:
+        sys.exit(1)
+    click.echo("Tables, migrations and database agree.")
+
+
+@click.command(short_help="Delete everything, migrate and seed. Development only.")
+@yes_option
+def reset(*, yes: bool) -> None:
+    """Delete everything in the database, administrators too, migrate it and add the demo data.
+
+    Refused in production.
+
+    Example: litestar database reset
+    """
+    if settings().in_production:
+        _fail("reset deletes everything: production refuses it.")
+    if not yes:
+        click.confirm(f"Delete everything in {_where()}?", abort=True)
+    _run(_reset)
+    click.echo("The database is new, with the demo data.")
+
+
+async def _reset() -> None:
+    with _progress("resetting") as report:
+        async with migrations.only_migrator(report) as connection:
+            report("deleting everything")
+            await connection.execute(DROP_EVERYTHING)
+        await migrations.upgrade(on_step=report)
+        report("adding the demo data")
+        await seed.seed()
+
+
+# Not the schema itself: before PostgreSQL 15 it does not belong to the database's owner.
+DROP_EVERYTHING = """
+    DO $$
+    DECLARE thing TEXT;
+    BEGIN
+        FOR thing IN
+            SELECT format('TABLE public.%I', tablename) FROM pg_tables WHERE schemaname = 'public'
+            UNION ALL
+            SELECT format('TYPE public.%I', typname) FROM pg_type
+            WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
+            UNION ALL
+            SELECT format('FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
+            WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (
+                SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e'
+            )
+            UNION ALL
+            SELECT format('SCHEMA %I', nspname) FROM pg_namespace WHERE nspname = 'admin'
+        LOOP
+            EXECUTE 'DROP ' || thing || ' CASCADE';
+        END LOOP;
+    END $$
+"""
+
+
+@click.command("seed", short_help="Add the demo data.")
+def add_demo_data() -> None:
+    """Add the demo people, apps and rooms. Running it again changes nothing.
+
+    Refused in production.
+
+    Example: litestar database seed
+    """
+    if settings().in_production:
+        _fail("The demo data is for development: production refuses it.")
+    _run(seed.seed)
+    click.echo("The demo data is there.")
+
+
+@click.command("backfill-manifest-versions", short_help="Versions for apps that never had one.")
+def backfill() -> None:
+    """Take each app's version from its manifest and lock its rooms to it.
+
+    For a database whose versions were added by Prisma without the plan's script. Apps that were
+    published again since are left alone; running it again changes nothing.
+
+    Example: litestar database backfill-manifest-versions
+    """
+    changed = _run(lambda: backfill_manifest_versions(click.echo))
+    click.echo(f"Backfilled {changed} app(s)." if changed else "Every app has its version.")
+
+
+@click.command(short_help="Take over a database that Prisma made.")
+def adopt_prisma() -> None:
+    """Take over a database made by the plan's Prisma migrations, in place.
+
+    First everything is checked, and what does not fit is named. Then all happens in one
+    transaction: times get their zone (UTC), refresh tokens, app secrets become hashes, e-mail
+    addresses lower-case, our migrations follow. Stop the old service first, and take a backup.
+
+    Example: litestar database adopt-prisma
+    """
+    state = _run(_adopt_prisma)
+    if state is None:
+        click.echo("This database is ours already.")
+    else:
+        click.echo(f"Adopted: it was in the state of {state}.")
+
+
+async def _adopt_prisma() -> str | None:
+    try:
+        with _progress("adopting") as report:
+            return await prisma.adopt(report)
+    except prisma.NotAdoptable as refusal:
+        for fault in refusal.faults:
+            click.echo(fault, err=True)
+        _fail("This database was not adopted; nothing in it has changed.")
+
+
+@click.command("stats", short_help="Show blacklist, sessions, index usage and table sizes.")
+def show_stats() -> None:
+    """Show the blacklist's and the sessions' size, how much each index is used, table sizes.
+
+    Example: litestar database stats
+    """
+    for title, rows in _run(stats.figures).items():
+        _console().print(stats.as_table(title, rows))
+
+
+@click.command("backup", short_help="Write the whole database into a file.")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def make_backup(file: Path) -> None:
+    """Write the whole database into FILE, as it is at one moment, in pg_dump's custom format.
+
+    The service may run meanwhile.
+
+    Example: litestar database backup event-platform.dump
+    """
+
+    async def work() -> None:
+        await asyncio.to_thread(backup.backup, file)
+
+    _run(work)
+    click.echo(f"Wrote {file}: {file.stat().st_size:,} bytes.")
+
+
+@click.command("restore", short_help="Fill an empty database from a backup.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def restore_backup(file: Path) -> None:
+    """Fill the empty database of DATABASE_URL from FILE, all of it or nothing.
+
+    Example: litestar database restore event-platform.dump
+    """
+    _run(lambda: backup.restore(file))
+    click.echo(f"Restored {file}.")
+
+
+COMMANDS: dict[str, click.Command] = {
+    str(command.name): command
+    for command in (
+        upgrade,
+        downgrade,
+        status,
+        make_migration,
+        check,
+        reset,
+        add_demo_data,
+        backfill,
+        adopt_prisma,
+        show_stats,
+        make_backup,
+        restore_backup,
+    )
+}
+
+
+def _run(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Do something with the database, or end the program with one line that says why not."""
+    try:
+        return asyncio.run(_with_pool(work))
+    except (DatabaseUnavailable, EmbeddedServerError, MigrationError, BackupError) as error:
+        _fail(str(error))
+    except asyncpg.UndefinedTableError as error:
+        _fail(f"The database is not migrated ({error}). Run: litestar database upgrade")
+    except asyncpg.PostgresError as error:
+        _fail(f"PostgreSQL refuses: {error}.")
+
+
+async def _with_pool(work: Callable[[], Awaitable[Result]]) -> Result:
+    await DB.start_connection_pool()
+    try:
+        return await work()
+    finally:
+        await DB.close_connection_pool()
+
+
+@contextmanager
+def _progress(doing: str) -> Iterator[Callable[[str], None]]:
+    """Give out a function that prints a step with the seconds so far; meanwhile, a spinner."""
+    console = _console()
+    started = time.perf_counter()
+
+    def report(step: str) -> None:
+        console.print(f"[dim]{time.perf_counter() - started:5.1f} s[/] {escape(step)}")
+
+    with console.status(doing):
+        yield report
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
+
+
+def _fail(reason: str) -> NoReturn:
+    # Not a ClickException: rich_click draws a box of several lines around those.
+    click.echo(f"Error: {' '.join(reason.split())}", err=True)
+    sys.exit(1)
+
+
+def _where() -> str:
+    if DB.is_embedded:
+        return "the embedded database"
+    url = urlsplit(DB.config["dsn"])
+    return f"the database {url.path.removeprefix('/')!r} on {url.hostname or 'the local socket'}"

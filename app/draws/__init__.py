@@ -1,0 +1,1 @@
+"""Draws that anyone can check: announced, closed, drawn, and recomputed by outsiders."""

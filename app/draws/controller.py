@@ -1,0 +1,163 @@
+"""HTTP of /rooms/{id}/draws."""
+
+from typing import Annotated
+
+from litestar import Controller, delete, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.enums import MediaType
+from litestar.params import JSONBody, PathParameter, QueryParameter
+from litestar.response import Stream
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+
+from app.auth.guards import still_signed_in
+from app.contract import Data, Resource, Success, provide_precondition
+from app.database.versions import Precondition
+from app.draws import service
+from app.draws.record import LONGEST_REASON, Record
+from app.draws.schemas import (
+    AnnouncementInput,
+    CancellationInput,
+    DrawInput,
+    DrawOut,
+    record_of,
+)
+from app.errors import (
+    Conflict,
+    NotFound,
+    PrizeExhausted,
+    RoomNotActive,
+    ValidationFailed,
+)
+from app.openapi import refusals
+from app.pagination import Page, PageRequest, page_of, page_request
+from app.participants.guards import in_room, provide_member
+from app.participants.roles import Right
+from app.participants.service import Membership
+
+Number = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]
+
+
+class DrawController(Controller):
+    """Draws that anyone can check."""
+
+    path = "/rooms/{room_id:str}/draws"
+    tags = ("draws",)
+    dependencies = {  # noqa: RUF012 - Litestar's own form
+        "member": Provide(provide_member),
+        "paging": Provide(page_request),
+        "precondition": Provide(provide_precondition),
+    }
+
+    @get(guards=[in_room()], summary="The room's draws")
+    async def list_(
+        self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
+    ) -> Page[DrawOut]:
+        """List the draws, newest first, the cancelled ones too."""
+        rows, total = await service.list_draws(member, paging)
+        return page_of(rows, total, paging, DrawOut.of, order_column="announcedAt")
+
+    @post(
+        guards=[in_room(Right.DRAW), still_signed_in],
+        security=[{"bearer": []}],
+        responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
+        summary="Announce a draw",
+    )
+    async def announce(
+        self,
+        member: NamedDependency[Membership],
+        data: JSONBody[AnnouncementInput | None] = None,
+    ) -> Resource[Data[DrawOut]]:
+        """Fix what will be drawn and commit to a secret, as a moderator or above."""
+        number = await service.announce(member, (data or AnnouncementInput()).terms())
+        return await _shown(member, number, status_code=HTTP_201_CREATED)
+
+    @get("/{number:int}", guards=[in_room()], summary="A draw")
+    async def show(
+        self, member: NamedDependency[Membership], number: Number
+    ) -> Resource[Data[DrawOut]]:
+        """Show one draw; its secret once it is over."""
+        return await _shown(member, number)
+
+    @post(
+        "/{number:int}/close",
+        guards=[in_room(Right.DRAW), still_signed_in],
+        security=[{"bearer": []}],
+        status_code=HTTP_200_OK,
+        responses=refusals(RoomNotActive, Conflict),
+        summary="Close the entries",
+    )
+    async def close(
+        self, member: NamedDependency[Membership], number: Number
+    ) -> Resource[Data[DrawOut]]:
+        """Fix who takes part, with which weights. Repeating it changes nothing."""
+        await service.close(member, number)
+        return await _shown(member, number)
+
+    @post(
+        "/{number:int}/draw",
+        guards=[in_room(Right.DRAW), still_signed_in],
+        security=[{"bearer": []}],
+        status_code=HTTP_200_OK,
+        responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
+        summary="Draw the winners",
+    )
+    async def draw(
+        self,
+        member: NamedDependency[Membership],
+        number: Number,
+        data: JSONBody[DrawInput | None] = None,
+    ) -> Resource[Data[DrawOut]]:
+        """Let the public entropy in, award the winners and reveal the secret."""
+        given = data or DrawInput()
+        await service.draw(member, number, text=given.public, signature=given.signature)
+        return await _shown(member, number)
+
+    @delete(
+        "/{number:int}",
+        guards=[in_room(Right.DRAW), still_signed_in],
+        security=[{"bearer": []}],
+        status_code=HTTP_200_OK,
+        responses=refusals(Conflict),
+        summary="Cancel a draw",
+    )
+    async def cancel(
+        self,
+        member: NamedDependency[Membership],
+        number: Number,
+        precondition: NamedDependency[Precondition],
+        data: JSONBody[CancellationInput | None] = None,
+        reason: Annotated[str | None, QueryParameter(name="reason")] = None,
+    ) -> Data[Success]:
+        """Give a draw up, for a reason in body or query. It stays listed; its secret is shown."""
+        given = (reason if data is None else data.reason) or ""
+        if not 1 <= len(given) <= LONGEST_REASON:
+            raise ValidationFailed.at({"$.reason": f"Required: 1 to {LONGEST_REASON} characters."})
+        await service.cancel(member, number, given, precondition)
+        return Data(Success())
+
+    @get("/{number:int}/record", guards=[in_room()], summary="A draw's public record")
+    async def record(self, member: NamedDependency[Membership], number: Number) -> Record:
+        """Show everything that the public may know, as one document to keep and to check."""
+        return record_of(await service.find_draw(member, number))
+
+    @get(
+        "/{number:int}/entrants.txt",
+        guards=[in_room()],
+        media_type=MediaType.TEXT,
+        summary="The entrants of a closed draw",
+    )
+    async def entrants(self, member: NamedDependency[Membership], number: Number) -> Stream:
+        """Send the list whose SHA-256 the plan holds: a participant's id and weight in a line."""
+        row = await service.find_draw(member, number)
+        if row["closedAt"] is None:
+            raise NotFound("The entrants of this draw are not fixed.")
+        return Stream(
+            service.read_entrants(row["id"]), headers={"content-type": "text/plain; charset=utf-8"}
+        )
+
+
+async def _shown(
+    member: Membership, number: int, *, status_code: int = HTTP_200_OK
+) -> Resource[Data[DrawOut]]:
+    row = await service.find_draw(member, number)
+    return Resource(Data(DrawOut.of(row)), row["version"], status_code=status_code)

@@ -1,0 +1,380 @@
+"""A draw's public record, and the check of it step by step, with nothing but the two files. Pure.
+
+The steps stand in the order in which a draw went. Each compares what the record claims with what
+follows from the rest of it; the first that fails tells where the record departs from the truth.
+
+The last step compares the digest of the whole record, which no change of any value survives. Who
+forges a whole record can compute that anew, and choose the members in `UNCOVERED`, as far as these
+contradict neither each other nor the rest: so the digest is to be compared with the one that was
+shown when the draw was over.
+"""
+
+import hmac
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+import rfc8785
+from msgspec import Meta
+
+from app.draws.drand import CHAINS, is_signed, randomness_of, time_of
+from app.draws.ranking import (
+    HEAVIEST,
+    DrandEntropy,
+    Entrant,
+    Hex32,
+    Id,
+    NoEntropy,
+    Plan,
+    TextEntropy,
+    Win,
+    digest,
+    draw_winners,
+    entrants_text,
+    seed_of,
+)
+from app.tables import DrawStatus
+
+Time = Annotated[str, Meta(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}\.[0-9]{3}Z\Z")]
+Hex = Annotated[str, Meta(pattern=r"^([0-9a-f]{2})*\Z")]
+
+LONGEST_REASON = 500
+
+UNCOVERED = (
+    "number",
+    "announcedAt",
+    "closedAt",
+    "drawnAt",
+    "cancelledAt",
+    "exclusions",
+    "replaces",
+    "immediate",
+    "reason",
+)
+"""Members that enter no digest but that of the whole record, so that a forger may choose them."""
+
+
+class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who doesn't take part, and why."""
+
+    participantId: Id
+    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that the public may know of a draw; None where it is not yet known or not yet public."""
+
+    spec: Literal["draw/1"]
+    drawId: Id
+    roomId: Id
+    number: Annotated[int, Meta(ge=1)]
+    status: DrawStatus
+    commitment: Hex32
+    plan: Plan | None
+    planDigest: Hex32 | None
+    exclusions: tuple[Exclusion, ...]
+    replaces: Id | None
+    immediate: bool
+    announcedAt: Time
+    closedAt: Time | None
+    drawnAt: Time | None
+    cancelledAt: Time | None
+    reason: str | None
+    public: Hex | None
+    signature: Hex | None
+    secret: Hex32 | None
+    seed: Hex32 | None
+    winners: tuple[Win, ...] | None
+    undrawn: Annotated[int, Meta(ge=0)] | None
+    recordDigest: Hex32
+    """SHA-256 of the canonical JSON of all other members."""
+
+
+def sealed(record: Record) -> Record:
+    """Return a record with its digest. msgspec writes what a record holds as RFC 8785 does."""
+    rest = _without_digest(msgspec.to_builtins(record))
+    return msgspec.structs.replace(
+        record, recordDigest=digest(msgspec.json.encode(rest, order="sorted"))
+    )
+
+
+def _without_digest(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in document.items() if name != "recordDigest"}
+
+
+class Wrong(Exception):
+    """A step of the check fails; the message says what differs."""
+
+
+class Step(NamedTuple):
+    """One step of a check."""
+
+    name: str
+    promise: str
+    """What holds when the step passes."""
+    fault: str | None
+    """What is wrong; None when it holds."""
+
+
+class Check(NamedTuple):
+    """The steps that were taken, up to and with the first that failed."""
+
+    steps: list[Step]
+    record: Record | None
+    """None when it could not even be read."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything holds."""
+        return self.steps[-1].fault is None
+
+
+class _Evidence:
+    """What the steps know of each other."""
+
+    record: Record
+    digest: str
+    """Of the record as it was read."""
+    plan: Plan
+    entrants: list[Entrant]
+    secret: bytes
+
+    def __init__(self, record_json: bytes, entrants_txt: bytes) -> None:
+        self.record_json = record_json
+        self.entrants_txt = entrants_txt
+
+
+def check(record_json: bytes, entrants_txt: bytes) -> Check:
+    """Check a record with its list of entrants, as far as the first step that fails."""
+    evidence = _Evidence(record_json, entrants_txt)
+    steps: list[Step] = []
+    for name, promise, take in _STEPS:
+        if name in _STEPS_OF_DRAWN and evidence.record.status is DrawStatus.CANCELLED:
+            continue
+        fault = _fault_of(take, evidence)
+        steps.append(Step(name, promise, fault))
+        if fault is not None:
+            break
+    return Check(steps, getattr(evidence, "record", None))
+
+
+def _fault_of(take: Callable[[_Evidence], None], evidence: _Evidence) -> str | None:
+    try:
+        take(evidence)
+    except Wrong as wrong:
+        return str(wrong)
+    return None
+
+
+def _read_record(evidence: _Evidence) -> None:
+    try:
+        document = json.loads(evidence.record_json.decode(), object_pairs_hook=_members)
+        evidence.record = msgspec.convert(document, Record)
+        evidence.digest = digest(rfc8785.dumps(_without_digest(document)))
+    except (msgspec.ValidationError, ValueError, RecursionError) as error:
+        raise Wrong(f"not a record of draw/1: {error}") from error
+
+
+def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a member is there twice")
+    return document
+
+
+def _check_status(evidence: _Evidence) -> None:
+    """A record shows what its status makes public, and nothing else."""
+    record = evidence.record
+    drawn, cancelled = (
+        record.status is status for status in (DrawStatus.DRAWN, DrawStatus.CANCELLED)
+    )
+    if not (drawn or cancelled):
+        raise Wrong(f"the draw is only {record.status}; nothing was drawn yet")
+    shown = {
+        name: getattr(record, name) is not None
+        for name in ("drawnAt", "seed", "winners", "undrawn", "public")
+    }
+    for name, is_there in shown.items():
+        if is_there is not drawn:
+            raise Wrong(
+                f"{name} is {'there' if is_there else 'missing'}, but it is {record.status}"
+            )
+    if cancelled and (record.immediate or record.signature is not None):
+        raise Wrong("it is immediate or has a signature, but it is CANCELLED")
+    if (record.cancelledAt is None) is cancelled or (record.reason is None) is cancelled:
+        raise Wrong(f"cancelledAt and reason do not go with {record.status}")
+    if record.secret is None:
+        raise Wrong(f"the secret is missing, but it is {record.status}")
+    if not (record.closedAt is None) is (record.plan is None) is (record.planDigest is None):
+        raise Wrong("closedAt, plan and planDigest come together")
+    if drawn and record.plan is None:
+        raise Wrong("there is no plan, but it is DRAWN")
+
+
+def _check_times(evidence: _Evidence) -> None:
+    record = evidence.record
+    times = [record.announcedAt, record.closedAt, record.drawnAt, record.cancelledAt]
+    try:
+        moments = [datetime.fromisoformat(text) for text in times if text is not None]
+    except ValueError as error:
+        raise Wrong(f"a time that is none: {error}") from error
+    if moments != sorted(moments):
+        raise Wrong("the steps are not in the order announced, closed, drawn or cancelled")
+
+
+def _check_commitment(evidence: _Evidence) -> None:
+    record = evidence.record
+    evidence.secret = bytes.fromhex(record.secret or "")
+    _same("SHA-256 of the secret", digest(evidence.secret), record.commitment)
+
+
+def _check_entrants(evidence: _Evidence) -> None:
+    excluded = {exclusion.participantId for exclusion in evidence.record.exclusions}
+    if len(excluded) < len(evidence.record.exclusions):
+        raise Wrong("somebody is excluded twice")
+    if evidence.record.plan is None:
+        if evidence.entrants_txt:
+            raise Wrong("there is a list, but the draw was never closed")
+        return
+    evidence.entrants = list(read_entrants(evidence.entrants_txt))
+    # Whatever reads differently but means the same, such as "01" for 1, shows here.
+    if entrants_text(evidence.entrants) != evidence.entrants_txt:
+        raise Wrong("entrants.txt is not in its one canonical form")
+    listed = {entrant.id for entrant in evidence.entrants}
+    if len(listed) < len(evidence.entrants):
+        raise Wrong("entrants.txt names somebody twice")
+    if both := sorted(excluded & listed):
+        raise Wrong(f"{both[0]} is excluded, and yet an entrant")
+    plan = evidence.record.plan
+    _same("the number of entrants", len(evidence.entrants), plan.entrantCount)
+    _same("SHA-256 of entrants.txt", digest(evidence.entrants_txt), plan.entrantsDigest)
+
+
+def read_entrants(entrants_txt: bytes) -> Iterator[Entrant]:
+    """Read `entrants.txt`.
+
+    Raises:
+        Wrong: A line is not an id, a space and a weight from 1 to 1000.
+    """
+    try:
+        text = entrants_txt.decode()
+    except UnicodeDecodeError as error:
+        raise Wrong(f"entrants.txt is not UTF-8: {error}") from error
+    for number, line in enumerate(text.split("\n")[:-1], 1):
+        name, _, weight = line.rpartition(" ")
+        if not (name and weight.isascii() and weight.isdecimal() and len(weight) <= len("1000")):
+            raise Wrong(f"entrants.txt, line {number}: not an id and a weight")
+        if not 1 <= int(weight) <= HEAVIEST:
+            raise Wrong(f"entrants.txt, line {number}: the weight is not 1 to {HEAVIEST}")
+        yield Entrant(name, int(weight))
+
+
+def _check_plan(evidence: _Evidence) -> None:
+    record, plan = evidence.record, evidence.record.plan
+    if plan is None:
+        return
+    evidence.plan = plan
+    _same("the plan's drawId", plan.drawId, record.drawId)
+    _same("the plan's roomId", plan.roomId, record.roomId)
+    _same("the plan's commitment", plan.commitment, record.commitment)
+    if len({prize.id for prize in plan.prizes}) < len(plan.prizes):
+        raise Wrong("the plan names a prize twice")
+    if record.replaces is not None and [prize.quantity for prize in plan.prizes] != [1]:
+        raise Wrong("it replaces a winner, but the plan has more than that unit")
+    if record.immediate and not isinstance(plan.entropy, NoEntropy):
+        raise Wrong("it is immediate, but the plan has public entropy")
+    if isinstance(plan.entropy, DrandEntropy) and _time(record.closedAt) >= _due(plan.entropy):
+        raise Wrong("the drand round was published before the close")
+    _same("SHA-256 of the canonical plan", digest(plan.canonical()), record.planDigest)
+
+
+def _due(entropy: DrandEntropy) -> datetime:
+    if entropy.chain not in CHAINS:
+        raise Wrong(f"the drand chain {entropy.chain} is not known")
+    due = time_of(entropy.chain, entropy.round)
+    if due is None:
+        raise Wrong("the drand round lies beyond the calendar")
+    return due
+
+
+def _time(text: str | None) -> datetime:
+    return datetime.fromisoformat(text or "")
+
+
+def _check_public(evidence: _Evidence) -> None:
+    record, entropy = evidence.record, evidence.plan.entropy
+    public = bytes.fromhex(record.public or "")
+    if isinstance(entropy, DrandEntropy):
+        _check_drand(evidence, entropy, public)
+        return
+    if record.signature is not None:
+        raise Wrong("there is a signature, but the plan names no drand round")
+    if isinstance(entropy, NoEntropy) and public:
+        raise Wrong("there is public entropy, but the plan has none")
+    if isinstance(entropy, TextEntropy):
+        _check_text(public)
+
+
+def _check_text(public: bytes) -> None:
+    if not public:
+        raise Wrong("the text that the plan announces is missing")
+    try:
+        public.decode()
+    except UnicodeDecodeError as error:
+        raise Wrong(f"the public text is not UTF-8: {error}") from error
+
+
+def _check_drand(evidence: _Evidence, entropy: DrandEntropy, public: bytes) -> None:
+    signature = bytes.fromhex(evidence.record.signature or "")
+    if not is_signed(entropy.chain, entropy.round, signature):
+        raise Wrong(f"the network did not sign round {entropy.round} so")
+    _same("SHA-256 of the signature", randomness_of(signature).hex(), public.hex())
+    if _time(evidence.record.drawnAt) < _due(entropy):
+        raise Wrong("the drand round was published after the draw")
+
+
+def _check_seed(evidence: _Evidence) -> None:
+    public = bytes.fromhex(evidence.record.public or "")
+    seed = seed_of(evidence.secret, evidence.plan.canonical(), public)
+    _same("the seed", seed.hex(), evidence.record.seed)
+
+
+def _check_winners(evidence: _Evidence) -> None:
+    seed = bytes.fromhex(evidence.record.seed or "")
+    winners, undrawn = draw_winners(evidence.plan, seed, evidence.entrants)
+    claimed = evidence.record.winners or ()
+    for index, (right, said) in enumerate(zip(winners, claimed, strict=False), 1):
+        if right != said:
+            raise Wrong(f"winner {index} is {_told(right)}, the record says {_told(said)}")
+    _same("the number of winners", len(winners), len(claimed))
+    _same("the number of undrawn units", undrawn, evidence.record.undrawn)
+
+
+def _check_record(evidence: _Evidence) -> None:
+    _same("SHA-256 of the record", evidence.digest, evidence.record.recordDigest)
+
+
+def _told(win: Win) -> str:
+    return f"{win.participantId} ({win.prizeId}, place {win.place}, ticket {win.ticket[:8]}…)"
+
+
+def _same(what: str, computed: Any, claimed: Any) -> None:
+    if not hmac.compare_digest(str(computed).encode(), str(claimed).encode()):
+        raise Wrong(f"{what} is {computed}, the record says {claimed}")
+
+
+_STEPS: tuple[tuple[str, str, Callable[[_Evidence], None]], ...] = (
+    ("form", "record.json is a record of draw/1", _read_record),
+    ("status", "it shows what its status makes public", _check_status),
+    ("times", "the steps were taken in order", _check_times),
+    ("commitment", "the secret is the one that was committed to", _check_commitment),
+    ("entrants", "entrants.txt is the list that the plan fixed", _check_entrants),
+    ("plan", "the plan is the one whose digest was published", _check_plan),
+    ("public", "the public entropy is of the announced kind and genuine", _check_public),
+    ("seed", "the seed follows from the secret, the plan and the public entropy", _check_seed),
+    ("winners", "the winners follow from the seed and the entrants", _check_winners),
+    ("record", "nothing in the record was changed since its digest was shown", _check_record),
+)
+_STEPS_OF_DRAWN = ("public", "seed", "winners")

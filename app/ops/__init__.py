@@ -1,0 +1,1 @@
+"""Running it: start, health, command line."""

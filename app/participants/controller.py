@@ -1,0 +1,198 @@
+"""HTTP of /rooms/{id}/participants."""
+
+from typing import Any
+
+from litestar import Controller, Request, Response, delete, get, patch, post
+from litestar.di import NamedDependency, Provide
+from litestar.openapi import ResponseSpec
+from litestar.params import FromPath, JSONBody
+from litestar.response import Stream
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+
+from app import spreadsheets
+from app.auth.guards import still_signed_in
+from app.contract import Data, Resource, Success, given, provide_precondition
+from app.database.versions import Precondition
+from app.errors import Conflict, NotFound, RoomClosed, ValidationFailed
+from app.openapi import refusals
+from app.pagination import Page, PageRequest, page_of, room_page_request
+from app.participants import bulk, service
+from app.participants.guards import in_room, provide_member
+from app.participants.lines import LARGEST_LINES_BYTES, TakesLines, lines_of
+from app.participants.roles import HELD_FROM, Right
+from app.participants.schemas import (
+    LinesOut,
+    ParticipantChange,
+    ParticipantInput,
+    ParticipantOut,
+)
+from app.participants.service import Membership
+from app.tables import ParticipantRole
+
+ME = "me"
+
+
+class ParticipantController(Controller):
+    """Who is in a room."""
+
+    path = "/rooms/{room_id:str}/participants"
+    tags = ("participants",)
+    dependencies = {  # noqa: RUF012 - Litestar's own form
+        "member": Provide(provide_member),
+        "paging": Provide(room_page_request),
+        "precondition": Provide(provide_precondition),
+    }
+
+    @get(guards=[in_room()], summary="Who is in the room")
+    async def list_(
+        self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
+    ) -> Page[ParticipantOut]:
+        """List the participants, oldest first."""
+        rows, total = await service.list_participants(member, paging)
+        return page_of(rows, total, paging, ParticipantOut.of, order_column="joinedAt")
+
+    @post(
+        guards=[in_room(), still_signed_in],
+        security=[{"bearer": []}],
+        responses={
+            200: ResponseSpec(Data[ParticipantOut], description="Who was in the room before."),
+            **refusals(RoomClosed, Conflict),
+        },
+        summary="Join, or bring somebody in",
+    )
+    async def enter(
+        self,
+        member: NamedDependency[Membership],
+        data: JSONBody[ParticipantInput | None] = None,
+    ) -> Response[Data[ParticipantOut]]:
+        """Join a public room (201; coming back 200), or bring somebody in as a moderator."""
+        if data is None or data.is_oneself:
+            _refuse_privileges(data)
+            row, is_new = await service.join(member)
+        else:
+            member.require(HELD_FROM[Right.MANAGE_PARTICIPANTS])
+            row, is_new = await service.add_participant(
+                member,
+                user_id=data.userId,
+                email=data.email,
+                role=data.role,
+                metadata=data.metadata,
+            )
+        status = HTTP_201_CREATED if is_new else HTTP_200_OK
+        return Resource(Data(ParticipantOut.of(row)), row["version"], status_code=status)
+
+    @post(
+        "/bulk",
+        guards=[in_room(Right.MANAGE_PARTICIPANTS), still_signed_in],
+        security=[{"bearer": []}],
+        status_code=HTTP_200_OK,
+        request_max_body_size=LARGEST_LINES_BYTES,
+        responses=refusals(RoomClosed),
+        operation_class=TakesLines,
+        summary="Bring many people in",
+    )
+    async def enter_many(
+        self, member: NamedDependency[Membership], request: Request[Any, Any, Any]
+    ) -> Data[LinesOut]:
+        """Bring in up to 10,000 people as a moderator, in one transaction.
+
+        JSON, or CSV in UTF-8 whose first line names the columns: `userId` or `email`, and if you
+        like `role` and `metadata` (JSON). Each line has the rules of a request of its own, and is
+        treated as if it came after the one above it. One that fails is told and keeps nobody else
+        out. Who is in the room already stays as they are.
+        """
+        results = await bulk.add_participants(member, await lines_of(request))
+        return Data(LinesOut.of(results))
+
+    @get("/{participant_id:str}", guards=[in_room()], summary="A participant")
+    async def show(
+        self, member: NamedDependency[Membership], participant_id: FromPath[str]
+    ) -> Resource[Data[ParticipantOut]]:
+        """Show one participant; `me` is oneself."""
+        row = await service.find_participant(member, _resolve(member, participant_id))
+        return Resource(Data(ParticipantOut.of(row)), row["version"])
+
+    @patch(
+        "/{participant_id:str}",
+        guards=[in_room(Right.MANAGE_PARTICIPANTS), still_signed_in],
+        security=[{"bearer": []}],
+        responses=refusals(Conflict, RoomClosed),
+        summary="Change a participant",
+    )
+    async def change(
+        self,
+        member: NamedDependency[Membership],
+        participant_id: FromPath[str],
+        data: JSONBody[ParticipantChange],
+        precondition: NamedDependency[Precondition],
+    ) -> Resource[Data[ParticipantOut]]:
+        """Change somebody's role or metadata, as a moderator or above."""
+        row = await service.change_participant(
+            member, _resolve(member, participant_id), given(data), precondition
+        )
+        return Resource(Data(ParticipantOut.of(row)), row["version"])
+
+    @delete(
+        "/{participant_id:str}",
+        guards=[in_room(Right.LEAVE), still_signed_in],
+        security=[{"bearer": []}],
+        status_code=HTTP_200_OK,
+        responses=refusals(Conflict),
+        summary="Leave, or take somebody out",
+    )
+    async def remove(
+        self,
+        member: NamedDependency[Membership],
+        participant_id: FromPath[str],
+        precondition: NamedDependency[Precondition],
+    ) -> Data[Success]:
+        """Leave the room, or take somebody out as a moderator. Prizes won stay won."""
+        await service.remove_participant(member, _resolve(member, participant_id), precondition)
+        return Data(Success())
+
+
+@get(
+    "/rooms/{room_id:str}/participants.csv",
+    guards=[in_room()],
+    media_type=spreadsheets.MEDIA_TYPE,
+    dependencies={"member": Provide(provide_member)},
+    tags=["participants"],
+    summary="Who is in the room, as CSV",
+)
+async def export_participants(member: NamedDependency[Membership]) -> Stream:
+    """Send all participants for a spreadsheet, oldest first; to moderators with e-mail addresses.
+
+    UTF-8, RFC 4180; the first line names the columns. A cell that a spreadsheet would compute
+    begins with an apostrophe.
+    """
+    columns = {
+        "id": "id",
+        "userId": "userId",
+        "name": "userName",
+        **({"email": "email"} if member.sees_addresses else {}),
+        "role": "role",
+        "metadata": "metadata",
+        "joinedAt": "joinedAt",
+    }
+    return spreadsheets.download("participants.csv", columns, service.read_participants(member))
+
+
+def _refuse_privileges(data: ParticipantInput | None) -> None:
+    """Nobody gives a role or metadata, which may hold a weight in draws, to themselves."""
+    if data is None:
+        return
+    faults = {}
+    if data.role is not ParticipantRole.PARTICIPANT:
+        faults["$.role"] = "Who joins is a PARTICIPANT."
+    if data.metadata is not None:
+        faults["$.metadata"] = "Only together with userId or email."
+    if faults:
+        raise ValidationFailed.at(faults)
+
+
+def _resolve(member: Membership, participant_id: str) -> str:
+    if participant_id != ME:
+        return participant_id
+    if member.participant_id is None:
+        raise NotFound("You are not in this room.")
+    return member.participant_id

@@ -1,0 +1,41 @@
+"""The door of everything below /rooms/{id}: opened before anything else of a request is looked at.
+
+So a private room and one that does not exist answer alike, whatever query or body comes along.
+"""
+
+from typing import Any
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Guard
+
+from app.auth.tokens import AccessClaims
+from app.participants.roles import HELD_FROM, Right
+from app.participants.service import Membership, membership
+
+
+def in_room(right: Right | None = None) -> Guard:
+    """Guard a handler below /rooms/{room_id} and keep the caller's membership for it.
+
+    Args:
+        right: What the handler does; None for what anybody may do in a public room.
+    """
+    needed = None if right is None else HELD_FROM[right]
+
+    async def open_door(
+        connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+    ) -> None:
+        claims = connection.scope["user"]
+        caller = claims.sub if isinstance(claims, AccessClaims) else None
+        room_id = connection.path_params["room_id"]
+        member = await membership(caller, room_id, at_least=needed)
+        connection.scope["state"]["member"] = member
+
+    return open_door
+
+
+async def provide_member(request: Request[Any, Any, Any]) -> Membership:
+    """Give a handler behind `in_room` the caller's membership."""
+    member: Membership = request.scope["state"]["member"]
+    return member

@@ -1,0 +1,125 @@
+"""Bodies and answers of /rooms/{id}/participants."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from app.bodies import Metadata
+from app.contract import Input, timestamp
+from app.participants.bulk import Outcome, Result
+from app.tables import ParticipantRole
+
+
+class ParticipantInput(Input):
+    """Somebody to bring in; without userId and email oneself."""
+
+    userId: Annotated[str, Meta(max_length=100)] | None = None
+    email: Annotated[str, Meta(max_length=254, examples=["diana@example.com"])] | None = None
+    role: ParticipantRole = ParticipantRole.PARTICIPANT
+    metadata: Metadata | None = None
+
+    @property
+    def is_oneself(self) -> bool:
+        """Whether nobody is named."""
+        return self.userId is None and self.email is None
+
+
+class ParticipantChange(Input):
+    """What of a participant to change; what is missing stays."""
+
+    role: ParticipantRole | UnsetType = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+
+
+class PersonOut(msgspec.Struct):
+    """A person, as others see them beside something else."""
+
+    id: str
+    name: str | None
+    avatar: str | None
+
+
+class ParticipantOut(msgspec.Struct):
+    """Somebody in a room."""
+
+    id: str
+    userId: str
+    roomId: str
+    role: ParticipantRole
+    metadata: dict[str, Any] | None
+    joinedAt: str
+    updatedAt: str
+    user: PersonOut
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "ParticipantOut":
+        """Show a row of participants with the person."""
+        return cls(
+            id=row["id"],
+            userId=row["userId"],
+            roomId=row["roomId"],
+            role=ParticipantRole(row["role"]),
+            metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
+            joinedAt=timestamp(row["joinedAt"]),
+            updatedAt=timestamp(row["updatedAt"]),
+            user=PersonOut(row["userId"], row["userName"], row["userAvatar"]),
+        )
+
+
+class LineError(msgspec.Struct):
+    """Why a line failed; as an error of a request of its own."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class LineOut(msgspec.Struct):
+    """What became of a line."""
+
+    line: Annotated[
+        int,
+        Meta(description="In JSON its place, from 1; in CSV the file's line, the header being 1."),
+    ]
+    outcome: Outcome
+    participantId: str | None
+    userId: str | None
+    error: LineError | None
+
+    @classmethod
+    def of(cls, result: Result) -> "LineOut":
+        """Show a result."""
+        error = result.error
+        return cls(
+            result.line,
+            result.outcome,
+            result.participant_id,
+            result.user_id,
+            None if error is None else LineError(error.code, error.message, error.details),
+        )
+
+
+class LinesOut(msgspec.Struct):
+    """What became of each line, in their order, and how many fared alike."""
+
+    added: int
+    cameBack: int
+    alreadyIn: int
+    failed: int
+    lines: list[LineOut]
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> "LinesOut":
+        """Count and show the results."""
+        counts = Counter(each.outcome for each in results)
+        return cls(
+            counts[Outcome.ADDED],
+            counts[Outcome.CAME_BACK],
+            counts[Outcome.ALREADY_IN],
+            counts[Outcome.FAILED],
+            [LineOut.of(each) for each in results],
+        )

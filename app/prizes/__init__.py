@@ -1,0 +1,1 @@
+"""What can be won in a room."""

@@ -1,0 +1,101 @@
+"""HTTP of /rooms/{id}/prizes."""
+
+from litestar import Controller, delete, get, patch, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+
+from app.contract import Data, Resource, Success, given, provide_precondition
+from app.database.versions import Precondition
+from app.errors import Conflict, PrizeHasWinners, RoomClosed
+from app.openapi import refusals
+from app.pagination import Page, PageRequest, page_of, room_page_request
+from app.participants.guards import in_room, provide_member
+from app.participants.roles import Right
+from app.participants.service import Membership
+from app.prizes import service
+from app.prizes.schemas import PrizeChange, PrizeInput, PrizeOut
+
+
+class PrizeController(Controller):
+    """What can be won in a room."""
+
+    path = "/rooms/{room_id:str}/prizes"
+    tags = ("prizes",)
+    dependencies = {  # noqa: RUF012 - Litestar's own form
+        "member": Provide(provide_member),
+        "paging": Provide(room_page_request),
+        "precondition": Provide(provide_precondition),
+    }
+
+    @get(guards=[in_room()], summary="The room's prizes")
+    async def list_(
+        self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
+    ) -> Page[PrizeOut]:
+        """List the prizes, oldest first."""
+        rows, total = await service.list_prizes(member, paging)
+        return page_of(rows, total, paging, PrizeOut.of)
+
+    @post(
+        guards=[in_room(Right.WRITE_PRIZES)],
+        security=[{"bearer": []}],
+        responses=refusals(RoomClosed),
+        summary="Add a prize",
+    )
+    async def add(
+        self, member: NamedDependency[Membership], data: JSONBody[PrizeInput]
+    ) -> Resource[Data[PrizeOut]]:
+        """Put up a prize, as a moderator or above."""
+        row = await service.add_prize(
+            member,
+            name=data.name,
+            quantity=data.quantity,
+            description=data.description,
+            image_url=data.imageUrl,
+            metadata=data.metadata,
+        )
+        return Resource(Data(PrizeOut.of(row)), row["version"], status_code=HTTP_201_CREATED)
+
+    @get("/{prize_id:str}", guards=[in_room()], summary="A prize")
+    async def show(
+        self, member: NamedDependency[Membership], prize_id: FromPath[str]
+    ) -> Resource[Data[PrizeOut]]:
+        """Show one prize."""
+        row = await service.find_prize(member, prize_id)
+        return Resource(Data(PrizeOut.of(row)), row["version"])
+
+    @patch(
+        "/{prize_id:str}",
+        guards=[in_room(Right.WRITE_PRIZES)],
+        security=[{"bearer": []}],
+        responses=refusals(Conflict, RoomClosed),
+        summary="Change a prize",
+    )
+    async def change(
+        self,
+        member: NamedDependency[Membership],
+        prize_id: FromPath[str],
+        data: JSONBody[PrizeChange],
+        precondition: NamedDependency[Precondition],
+    ) -> Resource[Data[PrizeOut]]:
+        """Change a prize. A new quantity keeps what was awarded and can't go below it."""
+        row = await service.change_prize(member, prize_id, given(data), precondition)
+        return Resource(Data(PrizeOut.of(row)), row["version"])
+
+    @delete(
+        "/{prize_id:str}",
+        guards=[in_room(Right.WRITE_PRIZES)],
+        security=[{"bearer": []}],
+        status_code=HTTP_200_OK,
+        responses=refusals(PrizeHasWinners, RoomClosed),
+        summary="Delete a prize",
+    )
+    async def remove(
+        self,
+        member: NamedDependency[Membership],
+        prize_id: FromPath[str],
+        precondition: NamedDependency[Precondition],
+    ) -> Data[Success]:
+        """Delete a prize that nobody holds."""
+        await service.delete_prize(member, prize_id, precondition)
+        return Data(Success())

@@ -1,0 +1,66 @@
+"""Bodies and answers of /rooms/{id}/prizes."""
+
+from typing import Annotated, Any
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from app.bodies import Metadata
+from app.contract import Input, timestamp
+
+PrizeName = Annotated[str, Meta(min_length=1, max_length=255, examples=["Headphones"])]
+Description = Annotated[str, Meta(max_length=2000)]
+ImageUrl = Annotated[str, Meta(max_length=2048, pattern=r"^https?://")]
+Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class PrizeInput(Input):
+    """Something to put up."""
+
+    name: PrizeName
+    description: Description | None = None
+    imageUrl: ImageUrl | None = None
+    quantity: Quantity = 1
+    metadata: Metadata | None = None
+
+
+class PrizeChange(Input):
+    """What of a prize to change; what is missing stays."""
+
+    name: PrizeName | UnsetType = UNSET
+    description: Description | UnsetType | None = UNSET
+    imageUrl: ImageUrl | UnsetType | None = UNSET
+    quantity: Quantity | UnsetType = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+
+
+class PrizeOut(msgspec.Struct):
+    """A prize."""
+
+    id: str
+    roomId: str
+    name: str
+    description: str | None
+    imageUrl: str | None
+    quantity: int
+    quantityRemaining: int
+    metadata: dict[str, Any] | None
+    createdAt: str
+    updatedAt: str
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "PrizeOut":
+        """Show a row of prizes."""
+        return cls(
+            id=row["id"],
+            roomId=row["roomId"],
+            name=row["name"],
+            description=row["description"],
+            imageUrl=row["imageUrl"],
+            quantity=row["quantity"],
+            quantityRemaining=row["quantityRemaining"],
+            metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
+            createdAt=timestamp(row["createdAt"]),
+            updatedAt=timestamp(row["updatedAt"]),
+        )

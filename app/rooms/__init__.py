@@ -1,0 +1,1 @@
+"""Rooms: an event, its app, its settings and its life."""

@@ -1,0 +1,292 @@
+"""Settings: the environment (and `.env`), read once into a frozen struct."""
+
+import functools
+import os
+import re
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import msgspec
+from dotenv import dotenv_values
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+DATA_DIRECTORY = PROJECT_ROOT / ".data"
+"""What a development server keeps: its embedded PostgreSQL. Safe to delete."""
+
+DEVELOPMENT_SECRET = "development-only-secret-change-me-in-production"  # noqa: S105 - public
+EXAMPLE_SECRETS = frozenset({DEVELOPMENT_SECRET, "your-secret-key-here", "change-me"})
+SHORTEST_SECRET_BYTES = 32
+ADMIN_OFF = "off"
+ADMIN_PATH_FORM = re.compile(r"(/(?!(api|health|rooms|schema|verify)(/|$))[\w.-]+)+|off", re.ASCII)
+
+# Options of a Prisma URL that are not PostgreSQL's; asyncpg would send them to the server.
+PRISMA_URL_OPTIONS = frozenset(
+    {"connection_limit", "connect_timeout", "pgbouncer", "pool_timeout", "schema", "socket_timeout"}
+)
+
+
+class SettingsError(SystemExit):
+    """The environment holds something that we can't start with; the message names all of it.
+
+    Settings are read while a process starts: it ends with that line and the status 1.
+    """
+
+
+class Environment(StrEnum):
+    """How strict the service is about its own configuration."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class SecondFactor(StrEnum):
+    """Whether administrators sign in with a code from an authenticator app, too."""
+
+    OFF = "off"
+    OPTIONAL = "optional"
+    REQUIRED = "required"
+
+
+RateLimit = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
+"""`100/minute`: so many in any minute."""
+
+
+class OidcProvider(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """An OpenID Connect provider that people may sign in with."""
+
+    issuer: str
+    """Exactly as its discovery document says; without a trailing slash if it has none there."""
+    client_id: str
+    client_secret: str
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be configured. Each field is the environment variable of its name."""
+
+    ENVIRONMENT: Environment = Environment.DEVELOPMENT
+    """`development` or `production`, which refuses insecure settings and pending migrations."""
+
+    DATABASE_URL: str | None = None
+    """PostgreSQL 14 or newer, `postgresql://user:password@host:5432/name`. Unset in development: an
+    embedded PostgreSQL under `.data/`."""
+
+    DATABASE_POOL_SIZE: int = 10
+    """Connections that each worker keeps to PostgreSQL, at most."""
+
+    DATABASE_DIRECT_URL: str | None = None
+    """The same database past PgBouncer, if DATABASE_URL leads to one (transaction mode): for
+    listening, migrations and maintenance, which need a session."""
+
+    STATEMENT_SECONDS: float = 10.0
+    """Longest time that PostgreSQL may take for a statement of a request."""
+
+    LOCK_SECONDS: float = 5.0
+    """Longest time that a statement of a request waits for a row that others change."""
+
+    REQUEST_SECONDS: float = 20.0
+    """Longest time for a request; then it is answered with 503."""
+
+    JWT_SECRET: tuple[str, ...] = (DEVELOPMENT_SECRET,)
+    """Secrets of the access tokens, separated by commas: the first signs, all verify. At least 32
+    bytes each in production."""
+
+    PUBLIC_URL: str = "http://127.0.0.1:8000"
+    """Where clients reach this service; the issuer of its tokens."""
+
+    FRONTEND_URL: str = "http://localhost:3000"
+    """The web front-end that people come back to after signing in at a provider."""
+
+    GOOGLE_CLIENT_ID: str | None = None
+    """OAuth client at Google. Sign-in with Google answers 503 as long as it is unset."""
+
+    GOOGLE_CLIENT_SECRET: str | None = None
+    """Its secret."""
+
+    OIDC_PROVIDERS: dict[str, OidcProvider] = {}
+    """Further OpenID Connect providers as JSON, `{"keycloak": {"issuer": "https://…", "clientId":
+    "…", "clientSecret": "…"}}`; people sign in at `/api/v1/auth/keycloak`."""
+
+    REDIS_URL: str | None = None
+    """Redis that servers share for rate limits and revoked tokens, `redis://host:6379/0`. Unset:
+    each server counts for itself; revocation reaches all of them through PostgreSQL anyway."""
+
+    TRUSTED_PROXIES: int = 0
+    """Proxies of ours in front of the service: X-Forwarded-For is believed that far and no
+    further."""
+
+    RATE_LIMITS: bool | None = None
+    """Whether requests are limited. On in production, off in development."""
+
+    RATE_LIMIT_PEOPLE: RateLimit = "100/minute"
+    """Requests of one signed-in person."""
+
+    RATE_LIMIT_APPS: RateLimit = "1000/minute"
+    """Requests of one app that identifies itself with its secret."""
+
+    RATE_LIMIT_ANONYMOUS: RateLimit = "20/minute"
+    """Requests of one address without a token."""
+
+    RATE_LIMIT_SIGN_IN: RateLimit = "10/minute"
+    """Sign-ins, for each address and for each account; guesses at an app's secret likewise."""
+
+    RATE_LIMIT_REFRESH: RateLimit = "30/minute"
+    """Refreshes, for each address and for each account."""
+
+    RATE_LIMIT_OAUTH: RateLimit = "20/minute"
+    """Sign-ins with a provider, for each address and for each account."""
+
+    CORS_ORIGINS: tuple[str, ...] = ()
+    """Origins of web front-ends, separated by commas. In development any port of localhost may."""
+
+    DEMO_PASSWORD: str | None = None
+    """Password of the seeded demo people. `password123` in development; production refuses it."""
+
+    METRICS_TOKEN: str | None = None
+    """What Prometheus sends as `Authorization: Bearer …` to `/metrics`. Unset: in development
+    everybody may look, in production nobody."""
+
+    OTEL_EXPORTER_OTLP_ENDPOINT: Annotated[str, msgspec.Meta(pattern="^https?://.")] | None = None
+    """An OpenTelemetry collector that takes traces over HTTP, `http://127.0.0.1:4318`. Unset:
+    nothing is traced."""
+
+    SCHEDULES: str = ""
+    """Other times for maintenance jobs (UTC): `cleanup-tokens: 30 1 * * *; vacuum-analyze: never`.
+    `litestar tasks list` shows all of them."""
+
+    DRAND_URL: str | None = None
+    """A relay of the drand network, such as `https://api.drand.sh`. The server asks it for the
+    rounds that draws wait for, and draws. Unset: whoever draws sends the round's signature."""
+
+    ADMIN_PATH: str = "/admin"
+    """Where the administrators' page is, under PUBLIC_URL; `off`: nowhere."""
+
+    ADMIN_MFA: SecondFactor = SecondFactor.OFF
+    """Codes from an authenticator app at the administrators' sign-in: `off`, `optional` (for who
+    sets it up), `required` (nobody does anything else before)."""
+
+    ADMIN_MFA_KEY: tuple[str, ...] = (DEVELOPMENT_SECRET,)
+    """Secrets that the authenticators are encrypted with, separated by commas: the first encrypts,
+    all decrypt. At least 32 bytes each in production."""
+
+    @property
+    def in_production(self) -> bool:
+        """Whether this is the production environment."""
+        return self.ENVIRONMENT is Environment.PRODUCTION
+
+    @property
+    def limits_rates(self) -> bool:
+        """Whether requests are limited."""
+        return self.in_production if self.RATE_LIMITS is None else self.RATE_LIMITS
+
+    @property
+    def demo_password(self) -> str:
+        """What the demo people sign in with, in development."""
+        return self.DEMO_PASSWORD or "password123"
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Read settings from environment variables.
+
+    Args:
+        environ: Names to values; an empty value counts as unset.
+
+    Raises:
+        SettingsError: A value has the wrong form, or production would be insecure.
+    """
+    given: dict[str, Any] = {
+        name: _READERS.get(name, str)(environ[name])
+        for name in Settings.__struct_fields__
+        if environ.get(name)
+    }
+    try:
+        loaded = msgspec.convert(given, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"The environment is not valid: {error}") from error
+    if not ADMIN_PATH_FORM.fullmatch(loaded.ADMIN_PATH):
+        raise SettingsError("ADMIN_PATH is a path like /admin, or off.")
+    if loaded.in_production:
+        _refuse_insecure(loaded, given)
+    return loaded
+
+
+def postgresql_url(url: str) -> str:
+    """Return a PostgreSQL URL without the options that only Prisma knows.
+
+    Raises:
+        SettingsError: It is not a PostgreSQL URL, or names a schema other than `public`.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise SettingsError("DATABASE_URL must start with postgresql://")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if options.get("schema", "public") != "public":
+        raise SettingsError("DATABASE_URL: only the schema `public` is supported.")
+    kept = {name: value for name, value in options.items() if name not in PRISMA_URL_OPTIONS}
+    return urlunsplit(parts._replace(query=urlencode(kept)))
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _switch(text: str) -> str:
+    return {"on": "true", "off": "false"}.get(text.lower(), text)
+
+
+def _base_url(text: str) -> str:
+    return text.rstrip("/")
+
+
+def _providers(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise SettingsError(f"OIDC_PROVIDERS is not JSON: {error}") from error
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "ADMIN_MFA_KEY": _list,
+    "CORS_ORIGINS": _list,
+    "DATABASE_DIRECT_URL": postgresql_url,
+    "DATABASE_URL": postgresql_url,
+    "FRONTEND_URL": _base_url,
+    "JWT_SECRET": _list,
+    "OIDC_PROVIDERS": _providers,
+    "PUBLIC_URL": _base_url,
+    "RATE_LIMITS": _switch,
+}
+
+
+@functools.cache
+def settings() -> Settings:
+    """Return this process's settings: its environment, then the file ENV_FILE (`.env`)."""
+    env_file = os.environ.get("ENV_FILE", str(PROJECT_ROOT / ".env"))
+    from_file = {name: value for name, value in dotenv_values(env_file).items() if value}
+    return load({**from_file, **os.environ})
+
+
+def _refuse_insecure(loaded: Settings, given: Mapping[str, Any]) -> None:
+    faults = []
+    if loaded.DATABASE_URL is None:
+        faults.append("DATABASE_URL is missing.")
+    faults += _faults_of_secret("JWT_SECRET", loaded.JWT_SECRET, given)
+    if loaded.ADMIN_MFA is not SecondFactor.OFF:
+        faults += _faults_of_secret("ADMIN_MFA_KEY", loaded.ADMIN_MFA_KEY, given)
+    if loaded.DEMO_PASSWORD is not None:
+        faults.append("DEMO_PASSWORD is for development only.")
+    if faults:
+        raise SettingsError("Production refuses to start: " + " ".join(faults))
+
+
+def _faults_of_secret(name: str, secrets: tuple[str, ...], given: Mapping[str, Any]) -> list[str]:
+    if name not in given:
+        return [f"{name} is missing."]
+    faults = []
+    if any(len(secret.encode()) < SHORTEST_SECRET_BYTES for secret in secrets):
+        faults.append(f"{name} is shorter than {SHORTEST_SECRET_BYTES} bytes.")
+    if EXAMPLE_SECRETS.intersection(secrets):
+        faults.append(f"{name} is an example; make one with `openssl rand -base64 48`.")
+    return faults

@@ -1,0 +1,336 @@
+"""The whole schema. Attributes are named as their columns; the DDL is in piccolo_migrations/.
+
+A column with `default=REQUIRED` is NOT NULL and has to be given; `null=True` makes it optional.
+"""
+
+from enum import StrEnum
+
+from piccolo.columns import JSONB, BigInt, Boolean, Bytea, ForeignKey, Integer, OnDelete, Text
+from piccolo.columns.readable import Readable
+from piccolo.table import Table
+
+from app.database.columns import REQUIRED, CamelCaseTable, Moment, NativeEnum, now_ms
+from app.database.ids import new_id
+from app.database.soft_delete import SoftDeletable
+
+
+class RoomStatus(StrEnum):
+    """Where a room is in its life."""
+
+    DRAFT = "DRAFT"
+    ACTIVE = "ACTIVE"
+    COMPLETED = "COMPLETED"
+    CANCELLED = "CANCELLED"
+
+
+class ParticipantRole(StrEnum):
+    """What a person may do in a room, the mightiest first."""
+
+    ADMIN = "ADMIN"
+    ORGANIZER = "ORGANIZER"
+    MODERATOR = "MODERATOR"
+    PARTICIPANT = "PARTICIPANT"
+    VIEWER = "VIEWER"
+
+
+class TaskOutcome(StrEnum):
+    """How a run of a maintenance job ended, or that it has not."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    INTERRUPTED = "INTERRUPTED"
+    """Its server was shut down; another goes on."""
+    ABANDONED = "ABANDONED"
+    """Its server died; found by the one that goes on."""
+
+
+class DrawStatus(StrEnum):
+    """How far a draw has come."""
+
+    ANNOUNCED = "ANNOUNCED"
+    CLOSED = "CLOSED"
+    DRAWN = "DRAWN"
+    CANCELLED = "CANCELLED"
+
+
+class User(SoftDeletable, tablename="users"):
+    """A person who signed in at least once."""
+
+    id = Text(primary_key=True, default=new_id)
+    email = Text(default=REQUIRED, unique=True, help_text="Lower-case.")
+    name = Text(null=True, default=None)
+    avatar = Text(null=True, default=None, help_text="URL of a picture.")
+    provider = Text(default="google", help_text="Who vouches for the person.")
+    providerId = Text(null=True, default=None, help_text="The person's id there.")
+    emailVerified = Moment(null=True, default=None)
+    isAdmin = Boolean(default=False, help_text="A platform administrator.")
+    createdAt = Moment()
+    updatedAt = Moment(auto_update=now_ms)
+    deletedAt = Moment(null=True, default=None)
+
+    @classmethod
+    def get_readable(cls) -> Readable:
+        """Show people by their email."""
+        return Readable(template="%s", columns=[cls.email])
+
+
+class Identity(CamelCaseTable, tablename="identities"):
+    """Somebody at a sign-in provider, who is a person here: one of each provider."""
+
+    id = Text(primary_key=True, default=new_id)
+    userId = ForeignKey(User, null=False)
+    provider = Text(default=REQUIRED)
+    subject = Text(default=REQUIRED, help_text="The person's id there.")
+    createdAt = Moment()
+
+
+class Session(CamelCaseTable, tablename="sessions"):
+    """A device that is signed in: one chain of refresh tokens, of which only hashes are kept."""
+
+    id = Text(primary_key=True, default=new_id)
+    userId = ForeignKey(User, null=False)
+    refreshToken = Text(
+        default=REQUIRED, unique=True, secret=True, help_text="SHA-256 of the token, in hex."
+    )
+    expiresAt = Moment(default=REQUIRED)
+    deviceInfo = Text(null=True, default=None, help_text="The User-Agent.")
+    ipAddress = Text(null=True, default=None)
+    lastUsedAt = Moment()
+    createdAt = Moment()
+    updatedAt = Moment(auto_update=now_ms)
+    previousRefreshToken = Text(
+        null=True,
+        default=None,
+        unique=True,
+        secret=True,
+        help_text="SHA-256 of the direct predecessor.",
+    )
+    rotatedAt = Moment(null=True, default=None, help_text="When it was replaced.")
+
+
+class TokenBlacklist(CamelCaseTable, tablename="token_blacklist"):
+    """An access token that was revoked before its time. It outlives the person."""
+
+    id = Text(primary_key=True, default=new_id)
+    tokenHash = Text(
+        default=REQUIRED, unique=True, secret=True, help_text="SHA-256 of the token, in hex."
+    )
+    expiresAt = Moment(default=REQUIRED, help_text="After it the row says nothing more.")
+    userId = Text(default=REQUIRED)
+    reason = Text(null=True, default=None)
+    revokedAt = Moment()
+    revokedBy = Text(null=True, default=None)
+
+
+class App(SoftDeletable, tablename="apps"):
+    """An application that events run on, described by its manifest."""
+
+    id = Text(primary_key=True, default=new_id)
+    appId = Text(default=REQUIRED, unique=True)
+    appSecret = Text(
+        default=REQUIRED, unique=True, secret=True, help_text="SHA-256 of the secret, in hex."
+    )
+    manifest = JSONB(default=REQUIRED)
+    manifestVersion = Text(default="1.0.0", help_text="meta.version of the manifest.")
+    manifestHistory = JSONB(default="[]", help_text="Earlier versions, oldest first.")
+    isActive = Boolean(default=True)
+    createdAt = Moment()
+    updatedAt = Moment(auto_update=now_ms)
+    deletedAt = Moment(null=True, default=None)
+    manifestPublishedAt = Moment()
+    manifestDeprecatedAt = Moment(
+        null=True, default=None, help_text="Since then, the present version takes no new rooms."
+    )
+    manifestDeprecationReason = Text(null=True, default=None)
+
+    @classmethod
+    def get_readable(cls) -> Readable:
+        """Show apps by their public id."""
+        return Readable(template="%s", columns=[cls.appId])
+
+
+class Room(SoftDeletable, tablename="rooms"):
+    """An event: an app, its settings and the people who take part."""
+
+    id = Text(primary_key=True, default=new_id)
+    name = Text(default=REQUIRED)
+    description = Text(null=True, default=None)
+    appId = ForeignKey(App, target_column="appId", null=False, on_delete=OnDelete.restrict)
+    appSettings = JSONB(default=REQUIRED)
+    appManifestVersion = Text(
+        default="1.0.0", help_text="The manifest that the settings obey, whatever came after it."
+    )
+    status = NativeEnum(choices=RoomStatus, default=RoomStatus.DRAFT)
+    isPublic = Boolean(default=True)
+    createdBy = ForeignKey(User, null=False, on_delete=OnDelete.restrict)
+    createdAt = Moment()
+    updatedAt = Moment(auto_update=now_ms)
+    deletedAt = Moment(null=True, default=None)
+
+    @classmethod
+    def get_readable(cls) -> Readable:
+        """Show rooms by their name."""
+        return Readable(template="%s", columns=[cls.name])
+
+
+class Participant(SoftDeletable, tablename="participants"):
+    """A person in a room. Leaving sets deletedAt; coming back clears it."""
+
+    id = Text(primary_key=True, default=new_id)
+    userId = ForeignKey(User, null=False)
+    roomId = ForeignKey(Room, null=False)
+    role = NativeEnum(choices=ParticipantRole, default=ParticipantRole.PARTICIPANT)
+    metadata = JSONB(null=True, default=None)
+    joinedAt = Moment()
+    updatedAt = Moment(auto_update=now_ms)
+    deletedAt = Moment(null=True, default=None)
+
+    @classmethod
+    def get_readable(cls) -> Readable:
+        """Show participants by the person's email."""
+        return Readable(template="%s", columns=[cls.userId.email])
+
+
+class Prize(SoftDeletable, tablename="prizes"):
+    """Something to be won in a room. What is missing of its stock has been won."""
+
+    id = Text(primary_key=True, default=new_id)
+    roomId = ForeignKey(Room, null=False)
+    name = Text(default=REQUIRED)
+    description = Text(null=True, default=None)
+    imageUrl = Text(null=True, default=None)
+    quantity = Integer(default=1)
+    quantityRemaining = Integer(default=1)
+    metadata = JSONB(null=True, default=None)
+    createdAt = Moment()
+    updatedAt = Moment(auto_update=now_ms)
+    deletedAt = Moment(null=True, default=None)
+
+    @classmethod
+    def get_readable(cls) -> Readable:
+        """Show prizes by their name."""
+        return Readable(template="%s", columns=[cls.name])
+
+
+class Winner(SoftDeletable, tablename="winners"):
+    """A prize that a participant won. Revoking sets deletedAt."""
+
+    id = Text(primary_key=True, default=new_id)
+    roomId = ForeignKey(Room, null=False)
+    participantId = ForeignKey(Participant, null=False)
+    prizeId = ForeignKey(Prize, null=False, on_delete=OnDelete.restrict)
+    metadata = JSONB(null=True, default=None)
+    createdAt = Moment()
+    deletedAt = Moment(null=True, default=None)
+
+
+class RoomCount(Table, tablename="room_counts"):
+    """A part of how many alive ones a room has; the sum is right. Kept by triggers alone."""
+
+    slot = BigInt(primary_key=True, default=REQUIRED)
+    roomId = Text(default=REQUIRED)
+    participants = Integer(default=REQUIRED)
+    prizes = Integer(default=REQUIRED)
+    winners = Integer(default=REQUIRED)
+
+
+class TaskRun(CamelCaseTable, tablename="task_runs"):
+    """A run of a maintenance job. A slot that fails has several."""
+
+    id = Text(primary_key=True, default=new_id)
+    job = Text(default=REQUIRED)
+    slot = Moment(null=True, default=None, help_text="When it was due; none if started by hand.")
+    runner = Text(default=REQUIRED, help_text="The host and the process.")
+    startedAt = Moment()
+    finishedAt = Moment(null=True, default=None)
+    rows = Integer(default=0, help_text="Rows deleted, or tables vacuumed.")
+    outcome = NativeEnum(choices=TaskOutcome, default=TaskOutcome.RUNNING)
+    error = Text(null=True, default=None)
+
+
+class IdempotencyKey(CamelCaseTable, tablename="idempotency_keys"):
+    """The answer to a POST that came with an Idempotency-Key, for who asks again."""
+
+    id = Text(primary_key=True, default=REQUIRED, help_text="SHA-256 of the person and the key.")
+    userId = ForeignKey(User, null=False)
+    request = Text(default=REQUIRED, help_text="SHA-256 of the address and the body.")
+    status = Integer(default=REQUIRED)
+    headers = JSONB(default=REQUIRED)
+    body = Text(null=True, default=None, help_text="Null: it held a secret and is not kept.")
+    createdAt = Moment()
+    expiresAt = Moment(default=REQUIRED)
+
+
+class Draw(CamelCaseTable, tablename="draws"):
+    """A draw of a room's prizes, from its announcement on. Nothing of it is ever deleted."""
+
+    id = Text(primary_key=True, default=new_id)
+    roomId = ForeignKey(Room, null=False)
+    number = Integer(default=REQUIRED, help_text="In the room, from 1, without gaps.")
+    previousNumber = Integer(null=True, default=None, help_text="Generated; it must exist.")
+    status = NativeEnum(choices=DrawStatus, default=DrawStatus.ANNOUNCED)
+    secret = Bytea(default=REQUIRED, secret=True, help_text="Nobody's before the draw is over.")
+    commitment = Text(default=REQUIRED, help_text="SHA-256 of the secret, in hex.")
+    prizes = JSONB(default=REQUIRED, help_text="Ids and quantities, in the order of the draw.")
+    onePrizeEach = Boolean(default=True)
+    weightKey = Text(null=True, default=None, help_text="Member of the participants' metadata.")
+    exclusions = JSONB(default="[]", help_text="Participants' ids with the reasons.")
+    entropy = JSONB(default=REQUIRED, help_text="What public randomness comes in.")
+    replaces = Text(null=True, default=None, help_text="The revoked winner.")
+    immediate = Boolean(default=False)
+    plan = Text(null=True, default=None, help_text="Canonical JSON, of which planDigest is taken.")
+    planDigest = Text(null=True, default=None)
+    public = Bytea(null=True, default=None)
+    signature = Text(null=True, default=None, help_text="Of the drand round, in hex.")
+    seed = Bytea(null=True, default=None, secret=True)
+    winners = JSONB(null=True, default=None, help_text="As drawn, whatever became of them.")
+    undrawn = Integer(null=True, default=None)
+    reason = Text(null=True, default=None, help_text="Why it was cancelled.")
+    announcedAt = Moment()
+    closedAt = Moment(null=True, default=None)
+    drawnAt = Moment(null=True, default=None)
+    cancelledAt = Moment(null=True, default=None)
+
+
+class DrawEntrants(Table, tablename="draw_entrants"):
+    """A part of a closed draw's `entrants.txt`."""
+
+    # The primary key is (drawId, part), and drawId points at draws.id; Piccolo knows no key of
+    # several columns.
+    drawId = Text(primary_key=True, default=REQUIRED)
+    part = Integer(default=REQUIRED)
+    lines = Text(default=REQUIRED)
+
+
+class AuditLog(CamelCaseTable, tablename="audit_log"):
+    """What an administrator did to a row. Written by triggers, once; nobody changes a record."""
+
+    id = BigInt(primary_key=True, default=REQUIRED)
+    actor = Text(default=REQUIRED, help_text="The administrator's user name.")
+    action = Text(default=REQUIRED)
+    tableName = Text(default=REQUIRED)
+    rowId = Text(default=REQUIRED)
+    before = JSONB(null=True, default=None, help_text="Of a change, the columns that changed.")
+    after = JSONB(null=True, default=None)
+    createdAt = Moment()
+
+
+TABLES = (
+    User,
+    Identity,
+    Session,
+    TokenBlacklist,
+    App,
+    Room,
+    Participant,
+    Prize,
+    Winner,
+    RoomCount,
+    TaskRun,
+    IdempotencyKey,
+    Draw,
+    DrawEntrants,
+    AuditLog,
+)
+"""Parents before children."""

@@ -1,0 +1,68 @@
+"""HTTP of /users."""
+
+from litestar import Controller, delete, get, patch
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from litestar.status_codes import HTTP_200_OK
+
+from app.auth.guards import provide_caller, signed_in, still_signed_in
+from app.auth.tokens import AccessClaims
+from app.contract import Data, Resource, Success, given, provide_precondition
+from app.database.versions import Precondition
+from app.errors import Forbidden
+from app.users import service
+from app.users.schemas import UserChange, UserOut
+
+
+class UserController(Controller):
+    """Profiles."""
+
+    path = "/users/{user_id:str}"
+    tags = ("users",)
+    guards = (signed_in,)
+    dependencies = {  # noqa: RUF012 - Litestar's own form
+        "caller": Provide(provide_caller),
+        "precondition": Provide(provide_precondition),
+    }
+    security = ({"bearer": []},)
+
+    @get(summary="A profile")
+    async def show(
+        self, user_id: FromPath[str], caller: NamedDependency[AccessClaims]
+    ) -> Resource[Data[UserOut]]:
+        """Show somebody's profile."""
+        row = await service.find_user(caller.sub, user_id)
+        return Resource(Data(UserOut.of(row)), row["version"])
+
+    @patch(summary="Change one's profile")
+    async def change(
+        self,
+        user_id: FromPath[str],
+        data: JSONBody[UserChange],
+        caller: NamedDependency[AccessClaims],
+        precondition: NamedDependency[Precondition],
+    ) -> Resource[Data[UserOut]]:
+        """Change one's own name or avatar. Of others 403, whether or not they exist."""
+        _require_self(caller, user_id)
+        row = await service.change_user(user_id, given(data), precondition)
+        return Resource(Data(UserOut.of(row)), row["version"])
+
+    @delete(guards=[still_signed_in], status_code=HTTP_200_OK, summary="Delete oneself")
+    async def remove(
+        self,
+        user_id: FromPath[str],
+        caller: NamedDependency[AccessClaims],
+        precondition: NamedDependency[Precondition],
+    ) -> Data[Success]:
+        """Delete one's own account: the rooms that one opened, then oneself; ends all sessions.
+
+        Of others 403, whether or not they exist.
+        """
+        _require_self(caller, user_id)
+        await service.delete_user(user_id, precondition)
+        return Data(Success())
+
+
+def _require_self(caller: AccessClaims, user_id: str) -> None:
+    if caller.sub != user_id:
+        raise Forbidden("You may change only your own profile.")

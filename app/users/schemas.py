@@ -1,0 +1,42 @@
+"""Bodies and answers of /users."""
+
+from typing import Annotated
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from app.contract import Input, timestamp
+
+Name = Annotated[str, Meta(min_length=1, max_length=100)]
+PictureUrl = Annotated[str, Meta(max_length=2048, pattern=r"^https?://")]
+
+
+class UserOut(msgspec.Struct, omit_defaults=True):
+    """A profile. `email` is there for oneself and for moderators of a shared room."""
+
+    id: str
+    name: str | None
+    avatar: str | None
+    createdAt: str
+    updatedAt: str
+    email: str | UnsetType = UNSET
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "UserOut":
+        """Show a row of users."""
+        return cls(
+            id=row["id"],
+            name=row["name"],
+            avatar=row["avatar"],
+            createdAt=timestamp(row["createdAt"]),
+            updatedAt=timestamp(row["updatedAt"]),
+            email=row["email"] if row["seesEmail"] else UNSET,
+        )
+
+
+class UserChange(Input):
+    """What of one's profile to change; what is missing stays."""
+
+    name: Name | UnsetType | None = UNSET
+    avatar: PictureUrl | UnsetType | None = UNSET

@@ -1,0 +1,105 @@
+"""People: profiles, and leaving for good."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from app.auth.revocation import spread
+from app.auth.sessions import end_sessions_within
+from app.database.engine import fetch, fetchrow, fetchval, transaction
+from app.database.versions import ANY, VERSION, Precondition
+from app.errors import NotFound
+from app.participants.service import leave_everywhere
+from app.rooms.service import delete_rooms_of
+from app.tables import Participant, Room, User
+
+
+async def find_user(viewer: str, user_id: str) -> asyncpg.Record:
+    """Read somebody's profile. `seesEmail`: it is oneself, or one moderates a room with them.
+
+    Raises:
+        NotFound: There is no such person.
+    """
+    row = await fetchrow(
+        f"""
+        SELECT u.id, u.email, u.name, u.avatar, u."createdAt", u."updatedAt", u.{VERSION},
+               u.id = $1 OR EXISTS (
+                   SELECT 1 FROM {Participant.alive()} theirs
+                   JOIN {Room.alive()} r ON r.id = theirs."roomId"
+                   JOIN {User.alive()} me ON me.id = $1
+                   LEFT JOIN {Participant.alive()} mine
+                     ON mine."roomId" = r.id AND mine."userId" = me.id
+                   WHERE theirs."userId" = u.id
+                     AND (me."isAdmin" OR mine.role IN ('MODERATOR', 'ORGANIZER', 'ADMIN'))
+               ) AS "seesEmail"
+        FROM users u WHERE u.id = $2 AND u."deletedAt" IS NULL
+        """,
+        viewer,
+        user_id,
+    )
+    if row is None:
+        raise NotFound("There is no such person.")
+    return row
+
+
+async def change_user(
+    user_id: str, changes: Mapping[str, Any], precondition: Precondition = ANY
+) -> asyncpg.Record:
+    """Change a profile; what is not named stays.
+
+    Raises:
+        NotFound: There is no such person.
+        PreconditionFailed: It has changed.
+    """
+    async with transaction():
+        precondition.check(await _locked(user_id))
+        if changes:
+            await User.update(**changes).where(User.id == user_id)
+        return await find_user(user_id, user_id)
+
+
+async def delete_user(user_id: str, precondition: Precondition = ANY) -> None:
+    """Soft-delete the person's rooms, then the person; end all sessions and memberships.
+
+    One transaction. Prizes won stay won. Access tokens stop working with their sessions.
+
+    Raises:
+        NotFound: There is no such person.
+        PreconditionFailed: The profile has changed.
+    """
+    async with transaction():
+        precondition.check(await _locked(user_id))
+        await delete_rooms_of(user_id)
+        await leave_everywhere(user_id)
+        revoked = await end_sessions_within(user_id, reason="account deleted", revoked_by=user_id)
+        await fetch(
+            'UPDATE users SET "deletedAt" = now(), "updatedAt" = now() WHERE id = $1', user_id
+        )
+    await spread(revoked)
+
+
+async def set_platform_administrator(email: str, *, is_administrator: bool) -> None:
+    """Make somebody a platform administrator, or no longer one.
+
+    Raises:
+        NotFound: There is no such person.
+    """
+    found = await fetchval(
+        'UPDATE users SET "isAdmin" = $2, "updatedAt" = now() '
+        'WHERE email = $1 AND "deletedAt" IS NULL RETURNING id',
+        email.strip().lower(),
+        is_administrator,
+    )
+    if found is None:
+        raise NotFound("There is no such person.")
+
+
+async def _locked(user_id: str) -> asyncpg.Record:
+    row = await fetchrow(
+        f'SELECT id, {VERSION} FROM users WHERE id = $1 AND "deletedAt" IS NULL FOR NO KEY UPDATE',
+        user_id,
+    )
+    if row is None:
+        raise NotFound("There is no such person.")
+    return row

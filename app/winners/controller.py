@@ -1,0 +1,119 @@
+"""HTTP of /rooms/{id}/winners."""
+
+from typing import Annotated
+
+from litestar import Controller, delete, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import Stream
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+
+from app import spreadsheets
+from app.auth.guards import still_signed_in
+from app.contract import Data, Resource, Success, provide_precondition
+from app.database.versions import Precondition
+from app.errors import Conflict, PrizeExhausted, RoomNotActive
+from app.openapi import refusals
+from app.pagination import Page, PageRequest, page_of, room_page_request
+from app.participants.guards import in_room, provide_member
+from app.participants.roles import Right
+from app.participants.service import Membership
+from app.winners import service
+from app.winners.schemas import AwardInput, WinnerOut
+
+
+class WinnerController(Controller):
+    """Who won what in a room."""
+
+    path = "/rooms/{room_id:str}/winners"
+    tags = ("winners",)
+    dependencies = {  # noqa: RUF012 - Litestar's own form
+        "member": Provide(provide_member),
+        "paging": Provide(room_page_request),
+        "precondition": Provide(provide_precondition),
+    }
+
+    @get(guards=[in_room()], summary="The room's winners")
+    async def list_(
+        self,
+        member: NamedDependency[Membership],
+        paging: NamedDependency[PageRequest],
+        prize_id: Annotated[str | None, QueryParameter(name="prizeId")] = None,
+        participant_id: Annotated[str | None, QueryParameter(name="participantId")] = None,
+    ) -> Page[WinnerOut]:
+        """List the winners, newest first."""
+        rows, total = await service.list_winners(
+            member, paging, prize_id=prize_id, participant_id=participant_id
+        )
+        return page_of(rows, total, paging, WinnerOut.of)
+
+    @post(
+        guards=[in_room(Right.AWARD), still_signed_in],
+        security=[{"bearer": []}],
+        responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
+        summary="Award a prize",
+    )
+    async def award(
+        self, member: NamedDependency[Membership], data: JSONBody[AwardInput]
+    ) -> Resource[Data[WinnerOut]]:
+        """Give a unit of a prize to a participant, as a moderator or above."""
+        row = await service.award(
+            member,
+            participant_id=data.participantId,
+            prize_id=data.prizeId,
+            metadata=data.metadata,
+        )
+        return Resource(Data(WinnerOut.of(row)), row["version"], status_code=HTTP_201_CREATED)
+
+    @get("/{winner_id:str}", guards=[in_room()], summary="A winner")
+    async def show(
+        self, member: NamedDependency[Membership], winner_id: FromPath[str]
+    ) -> Resource[Data[WinnerOut]]:
+        """Show one award."""
+        row = await service.find_winner(member, winner_id)
+        return Resource(Data(WinnerOut.of(row)), row["version"])
+
+    @delete(
+        "/{winner_id:str}",
+        guards=[in_room(Right.REVOKE), still_signed_in],
+        security=[{"bearer": []}],
+        status_code=HTTP_200_OK,
+        summary="Revoke an award",
+    )
+    async def revoke(
+        self,
+        member: NamedDependency[Membership],
+        winner_id: FromPath[str],
+        precondition: NamedDependency[Precondition],
+    ) -> Data[Success]:
+        """Take a prize back, as an organizer; its unit can be awarded again."""
+        await service.revoke(member, winner_id, precondition)
+        return Data(Success())
+
+
+@get(
+    "/rooms/{room_id:str}/winners.csv",
+    guards=[in_room()],
+    media_type=spreadsheets.MEDIA_TYPE,
+    dependencies={"member": Provide(provide_member)},
+    tags=["winners"],
+    summary="The room's winners, as CSV",
+)
+async def export_winners(member: NamedDependency[Membership]) -> Stream:
+    """Send all winners for a spreadsheet, newest first; to moderators with e-mail addresses.
+
+    UTF-8, RFC 4180; the first line names the columns. A cell that a spreadsheet would compute
+    begins with an apostrophe. Who has left the room is shown without the address.
+    """
+    columns = {
+        "id": "id",
+        "participantId": "participantId",
+        "userId": "userId",
+        "name": "userName",
+        **({"email": "email"} if member.sees_addresses else {}),
+        "prizeId": "prizeId",
+        "prizeName": "prizeName",
+        "metadata": "metadata",
+        "createdAt": "createdAt",
+    }
+    return spreadsheets.download("winners.csv", columns, service.read_winners(member))

@@ -1,0 +1,68 @@
+"""Bodies and answers of /rooms/{id}/winners."""
+
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from app.bodies import Metadata
+from app.contract import Input, timestamp
+from app.participants.schemas import PersonOut
+
+
+class AwardInput(Input):
+    """Who gets a unit of which prize."""
+
+    participantId: str
+    prizeId: str
+    metadata: Metadata | None = None
+
+
+class WinnerParticipantOut(msgspec.Struct):
+    """Who won."""
+
+    id: str
+    userId: str
+    user: PersonOut
+
+
+class WinnerPrizeOut(msgspec.Struct):
+    """What was won."""
+
+    id: str
+    name: str
+    description: str | None
+    imageUrl: str | None
+
+
+class WinnerOut(msgspec.Struct):
+    """An award."""
+
+    id: str
+    roomId: str
+    participantId: str
+    prizeId: str
+    metadata: dict[str, Any] | None
+    createdAt: str
+    participant: WinnerParticipantOut
+    prize: WinnerPrizeOut
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "WinnerOut":
+        """Show a row of winners with the participant and the prize."""
+        return cls(
+            id=row["id"],
+            roomId=row["roomId"],
+            participantId=row["participantId"],
+            prizeId=row["prizeId"],
+            metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
+            createdAt=timestamp(row["createdAt"]),
+            participant=WinnerParticipantOut(
+                row["participantId"],
+                row["userId"],
+                PersonOut(row["userId"], row["userName"], row["userAvatar"]),
+            ),
+            prize=WinnerPrizeOut(
+                row["prizeId"], row["prizeName"], row["prizeDescription"], row["prizeImageUrl"]
+            ),
+        )

@@ -1,0 +1,302 @@
+"""Winners: awarding a unit of a prize, and taking it back."""
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from app.database.engine import fetch, fetchrow, fetchval, in_transaction, jsonb, transaction
+from app.database.ids import new_id
+from app.database.versions import ANY, VERSION, Precondition
+from app.errors import AppError, Conflict, NotFound, PrizeExhausted, RoomNotActive
+from app.ops.metrics import AWARDS
+from app.pagination import Listing, PageRequest
+from app.participants.roles import may_win
+from app.participants.service import Membership, find_participant
+from app.prizes.service import find_prize
+from app.tables import Participant, Prize, Room, RoomStatus, Winner
+
+logger = logging.getLogger(__name__)
+
+MOST_TOGETHER = 100
+"""Awards in one transaction."""
+
+_SHOWN = f"""
+    x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt",
+    p."userId", u.name AS "userName", u.avatar AS "userAvatar",
+    z.name AS "prizeName", z.description AS "prizeDescription", z."imageUrl" AS "prizeImageUrl",
+    x.{VERSION}
+"""
+_JOINED = """
+    JOIN participants p ON p.id = x."participantId"
+    JOIN users u ON u.id = p."userId"
+    JOIN prizes z ON z.id = x."prizeId"
+"""
+
+
+async def list_winners(
+    member: Membership, page: PageRequest, *, prize_id: str | None, participant_id: str | None
+) -> tuple[Sequence[asyncpg.Record], int]:
+    """List a room's live winners, newest first; one more than asked for when more follow."""
+    arguments = [member.room_id]
+    conditions = ""
+    for column, value in (("prizeId", prize_id), ("participantId", participant_id)):
+        if value is not None:
+            arguments.append(value)
+            conditions += f' AND x."{column}" = ${len(arguments)}'
+    return await _listing(conditions).fetch(page, *arguments)
+
+
+def read_winners(member: Membership) -> AsyncIterator[Sequence[asyncpg.Record]]:
+    """Read all live winners of a room, newest first, piece by piece.
+
+    With the e-mail addresses of those who are still in the room.
+    """
+    address = 'CASE WHEN p."deletedAt" IS NULL THEN u.email END AS email'
+    return _listing(shown=f"{_SHOWN}, {address}").pieces(member.room_id)
+
+
+def _listing(conditions: str = "", shown: str = _SHOWN) -> Listing:
+    return Listing(
+        found=[f'FROM winners x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL{conditions}'],
+        shown=shown,
+        joined=f"JOIN winners x ON x.id = page.id {_JOINED}",
+        newest_first=True,
+    )
+
+
+async def find_winner(member: Membership, winner_id: str) -> asyncpg.Record:
+    """Read a live winner of the room.
+
+    Raises:
+        NotFound: The room has no such winner, or it was revoked.
+    """
+    row = await fetchrow(
+        f"SELECT {_SHOWN} FROM winners x {_JOINED} "
+        'WHERE x.id = $1 AND x."roomId" = $2 AND x."deletedAt" IS NULL',
+        winner_id,
+        member.room_id,
+    )
+    if row is None:
+        raise NotFound("There is no such winner in this room.")
+    return row
+
+
+# One statement, so one transaction and one round trip. The locks are taken in the order room,
+# participant, prize: the room stays ACTIVE and the participant stays in it until the award is
+# committed, and the prize's row decides who gets the last unit.
+_AWARD = f"""
+    WITH room AS (
+        SELECT id FROM {Room.alive()} r WHERE id = $2 AND status = 'ACTIVE' FOR SHARE
+    ), participant AS (
+        SELECT p.id, p."roomId" FROM {Participant.alive()} p, room
+        WHERE p.id = $3 AND p."roomId" = room.id AND p.role <> 'VIEWER' FOR SHARE OF p
+    ), prize AS (
+        UPDATE prizes z
+        SET "quantityRemaining" = z."quantityRemaining" - 1, "updatedAt" = now()
+        FROM participant
+        WHERE z.id = $4 AND z."roomId" = participant."roomId" AND z."deletedAt" IS NULL
+          AND z."quantityRemaining" > 0
+        RETURNING z.id
+    ), winner AS (
+        INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt")
+        SELECT $1, participant."roomId", participant.id, prize.id, $5, now() FROM participant, prize
+        RETURNING *, xmin
+    )
+    SELECT {_SHOWN} FROM winner x {_JOINED}
+"""
+
+
+async def award(
+    member: Membership, *, participant_id: str, prize_id: str, metadata: Mapping[str, Any] | None
+) -> asyncpg.Record:
+    """Give a unit of a prize to a participant, all of it or nothing. Returns what it shows.
+
+    Alone while nobody else of this process awards the prize; else together with all who wait for
+    it meanwhile, as their statements would only wait for each other's commits. What comes with a
+    transaction, such as that of an Idempotency-Key, stays in it.
+
+    Raises:
+        RoomNotActive: Only ACTIVE rooms award.
+        NotFound: The room has no such participant or prize.
+        PrizeExhausted: No unit is left.
+        Conflict: The participant holds this prize already, or can't win.
+    """
+    unit = (member.room_id, prize_id)
+    wanted = _Wanted(new_id(), participant_id, jsonb(metadata))
+    if in_transaction():
+        return await _award_alone(member, prize_id, wanted)
+    if unit in _waiting:
+        _waiting[unit].append(wanted)
+        return await wanted.won or await _award_alone(member, prize_id, wanted)
+    _waiting[unit] = []
+    try:
+        return await _award_alone(member, prize_id, wanted)
+    finally:
+        _pass_on(unit)
+
+
+class _Wanted:
+    """An award that somebody asked for."""
+
+    def __init__(self, winner_id: str, participant_id: str, metadata: str | None) -> None:
+        self.winner_id = winner_id
+        self.participant_id = participant_id
+        self.metadata = metadata
+        self.won: asyncio.Future[asyncpg.Record | None] = asyncio.Future()
+        """None where it has to be tried alone, which also names the reason of a refusal."""
+
+
+_waiting: dict[tuple[str, str], list[_Wanted]] = {}
+"""By room and prize; a prize is here while it is being awarded."""
+_rounds: set[asyncio.Task[None]] = set()
+
+
+async def _award_alone(member: Membership, prize_id: str, wanted: _Wanted) -> asyncpg.Record:
+    won = await fetchrow(
+        _AWARD,
+        wanted.winner_id,
+        member.room_id,
+        wanted.participant_id,
+        prize_id,
+        wanted.metadata,
+    )
+    if won is None:
+        raise await _why_not(member, wanted.participant_id, prize_id)
+    AWARDS.inc()
+    return won
+
+
+def _pass_on(unit: tuple[str, str]) -> None:
+    """Let those who wait for a prize have their turn, whoever of them is still there."""
+    waiting = [wanted for wanted in _waiting.pop(unit) if not wanted.won.done()]
+    if waiting:
+        _waiting[unit] = waiting[MOST_TOGETHER:]
+        # Not in the context of the one who happens to start it: neither its log nor its trace.
+        round_ = asyncio.create_task(
+            _award_in_turn(unit, waiting[:MOST_TOGETHER]), context=contextvars.Context()
+        )
+        _rounds.add(round_)
+        round_.add_done_callback(_rounds.discard)
+
+
+async def _award_in_turn(unit: tuple[str, str], turn: Sequence[_Wanted]) -> None:
+    won: Mapping[str, asyncpg.Record] = {}
+    try:
+        won = {row["id"]: row for row in await _award_together(unit, turn)}
+        AWARDS.inc(len(won))
+    except Exception as error:  # noqa: BLE001 - whatever it is, nobody's award may fail by another's
+        logger.warning("%s awards of prize %s failed together: %r", len(turn), unit[1], error)
+    finally:
+        _pass_on(unit)
+        for wanted in turn:
+            if not wanted.won.done():
+                wanted.won.set_result(won.get(wanted.winner_id))
+
+
+# The locks of `_AWARD`, in its order. What the next statement sees is settled then. The room of the
+# participants is left to that: here PostgreSQL would look for them among all who are in it.
+_LOCK = f"""
+    WITH room AS (
+        SELECT id FROM {Room.alive()} r WHERE id = $1 AND status = 'ACTIVE' FOR SHARE
+    ), participant AS (
+        SELECT p.id FROM {Participant.alive()} p
+        WHERE p.id = ANY($3) AND EXISTS (SELECT FROM room) ORDER BY p.id FOR SHARE OF p
+    )
+    SELECT z.id FROM {Prize.alive()} z
+    WHERE z.id = $2 AND z."roomId" = $1 AND EXISTS (SELECT FROM participant) FOR NO KEY UPDATE
+"""
+# OFFSET and count(*) keep PostgreSQL to the few who are named; it would go through the whole room,
+# or all who hold the prize.
+_AWARD_TOGETHER = f"""
+    WITH chosen AS (
+        SELECT * FROM (
+            SELECT DISTINCT ON (w.participant) w.*
+            FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+                AS w (participant, id, metadata, place)
+            CROSS JOIN LATERAL (
+                SELECT * FROM {Participant.alive()} p WHERE p.id = w.participant OFFSET 0
+            ) p
+            WHERE p."roomId" = $1 AND p.role <> 'VIEWER' AND (
+                SELECT count(*) FROM {Winner.alive()} held
+                WHERE held."participantId" = p.id AND held."prizeId" = $2
+            ) = 0
+            ORDER BY w.participant, w.place
+        ) able
+        ORDER BY place LIMIT (SELECT "quantityRemaining" FROM prizes WHERE id = $2)
+    ), prize AS (
+        UPDATE prizes SET "updatedAt" = now(),
+            "quantityRemaining" = "quantityRemaining" - (SELECT count(*) FROM chosen)
+        WHERE id = $2 AND EXISTS (SELECT FROM chosen)
+    ), winner AS (
+        INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt")
+        SELECT id, $1, participant, $2, metadata::jsonb, now() FROM chosen
+        RETURNING *, xmin
+    )
+    SELECT {_SHOWN} FROM winner x {_JOINED}
+"""
+
+
+async def _award_together(
+    unit: tuple[str, str], turn: Sequence[_Wanted]
+) -> Sequence[asyncpg.Record]:
+    """Award those who can be, in the order in which they asked, in one transaction."""
+    participants = [wanted.participant_id for wanted in turn]
+    async with transaction():
+        if not await fetch(_LOCK, *unit, participants):
+            return []
+        return await fetch(
+            _AWARD_TOGETHER,
+            *unit,
+            participants,
+            [wanted.winner_id for wanted in turn],
+            [wanted.metadata for wanted in turn],
+        )
+
+
+async def _why_not(member: Membership, participant_id: str, prize_id: str) -> AppError:
+    """Name the reason for which an award found nothing to do."""
+    status = await fetchval(f"SELECT status FROM {Room.alive()} r WHERE id = $1", member.room_id)
+    if status != RoomStatus.ACTIVE:
+        return RoomNotActive()
+    participant = await find_participant(member, participant_id)
+    if not may_win(participant["role"]):
+        return Conflict("A VIEWER can't win.")
+    await find_prize(member, prize_id)
+    return PrizeExhausted()
+
+
+async def revoke(member: Membership, winner_id: str, precondition: Precondition = ANY) -> None:
+    """Take a prize back; its unit can be awarded again. One statement.
+
+    The prize is locked before the winner, as an award does: else the two could wait for each
+    other.
+
+    Raises:
+        NotFound: The room has no such winner, or it was revoked already.
+        PreconditionFailed: It is not the winner that the caller has seen.
+    """
+    revoked = await fetchrow(
+        """
+        WITH prize AS (
+            SELECT z.id FROM prizes z JOIN winners w ON w."prizeId" = z.id
+            WHERE w.id = $1 AND w."roomId" = $2 FOR NO KEY UPDATE OF z
+        ), winner AS (
+            UPDATE winners w SET "deletedAt" = now() FROM prize
+            WHERE w.id = $1 AND w."prizeId" = prize.id AND w."deletedAt" IS NULL
+              AND ($3::text[] IS NULL OR w.xmin::text = ANY($3))
+            RETURNING w."prizeId"
+        )
+        UPDATE prizes z SET "quantityRemaining" = "quantityRemaining" + 1, "updatedAt" = now()
+        FROM winner WHERE z.id = winner."prizeId" RETURNING z.id
+        """,
+        winner_id,
+        member.room_id,
+        None if precondition.versions is None else list(precondition.versions),
+    )
+    if revoked is None:
+        precondition.check(await find_winner(member, winner_id))
+        raise NotFound("There is no such winner in this room.")

@@ -1,0 +1,203 @@
+"""Runs of jobs: each slot once, whoever tries, and a row in `task_runs` for every attempt.
+
+Who runs a job holds its advisory lock, on the very connection that does the work: a process that
+dies, or loses the database, loses both, and another goes on. The lock alone would let servers whose
+clocks differ run a slot twice, one after the other; the rows tell that it was done.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import asyncpg
+
+from app.database.engine import DB, fetch
+from app.database.ids import new_id
+from app.tables import TaskOutcome
+from tasks.schedule import Job
+from tasks.steps import Connection
+
+LOCK = 570_441_290
+"""The first half of the advisory locks' keys: any number that nobody else uses."""
+FIRST_RETRY = timedelta(seconds=10)
+LONGEST_RETRY = timedelta(hours=1)
+
+Clock = Callable[[], datetime]
+Report = Callable[[int], None]
+
+
+class JobFailed(Exception):
+    """A job ended with an error, which its row tells too."""
+
+
+class Ended(NamedTuple):
+    """How a run ended."""
+
+    outcome: TaskOutcome
+    rows: int
+
+
+def this_process() -> str:
+    """Name the process that runs a job."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+@asynccontextmanager
+async def exclusive(job: Job) -> AsyncIterator["Connection | None"]:
+    """Give out a connection that holds the job's lock; None if somebody else runs it."""
+    connection = await DB.get_new_connection()
+    try:
+        locked = await connection.fetchval(
+            "SELECT pg_try_advisory_lock($1, hashtext($2))", LOCK, job.name
+        )
+        yield connection if locked else None
+    finally:
+        await asyncio.shield(connection.close())
+
+
+async def is_settled(connection: Connection, job: Job, slot: datetime) -> bool:
+    """Tell whether the job has done its work for this slot."""
+    settled: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM task_runs"
+        " WHERE job = $1 AND slot = $2 AND outcome = 'SUCCEEDED')",
+        job.name,
+        slot,
+    )
+    return settled
+
+
+async def retry_at(connection: Connection, job: Job, slot: datetime) -> datetime | None:
+    """Return when to try again after failures: each time twice as long after the last one."""
+    row = await connection.fetchrow(
+        """
+        SELECT count(*) AS failures,
+          max(CASE outcome WHEN 'FAILED' THEN "finishedAt" ELSE "startedAt" END) AS last
+        FROM task_runs WHERE job = $1 AND slot = $2 AND outcome IN ('FAILED', 'ABANDONED')
+        """,
+        job.name,
+        slot,
+    )
+    if row is None or row["last"] is None:
+        return None
+    last: datetime = row["last"]
+    failures: int = row["failures"]
+    return last + min(FIRST_RETRY * (1 << min(failures - 1, 20)), LONGEST_RETRY)
+
+
+async def run(
+    connection: Connection,
+    job: Job,
+    slot: datetime | None,
+    *,
+    run_id: str | None = None,
+    clock: Clock,
+    stopping: asyncio.Event,
+    report: Report = lambda _: None,
+) -> Ended:
+    """Run a job to its end, or until `stopping` is set and a batch is done, and record it.
+
+    Args:
+        connection: One of `exclusive`, which holds the job's lock.
+        job: What to run.
+        slot: None for a run that somebody asked for.
+        run_id: Of its row in `task_runs`; None for a new one.
+        clock: This server's.
+        stopping: Set when the server stops.
+        report: Told after each batch how much it did.
+
+    Raises:
+        JobFailed: It did not succeed; the cause says why.
+    """
+    await _bury_abandoned(connection, job, clock())
+    run_id = run_id or new_id()
+    await _begin(connection, run_id, job, slot, clock())
+    try:
+        ended = await _work(connection, job, run_id, clock(), stopping, report)
+    except asyncio.CancelledError:
+        await asyncio.shield(_finish(connection, run_id, TaskOutcome.INTERRUPTED, clock()))
+        raise
+    except Exception as error:
+        # Without its connection it can't say so; whoever goes on finds the row and buries it.
+        with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
+            await _finish(connection, run_id, TaskOutcome.FAILED, clock(), repr(error))
+        raise JobFailed(f"{job.name}: {error!r}") from error
+    await _finish(connection, run_id, ended.outcome, clock())
+    return ended
+
+
+async def _work(
+    connection: Connection,
+    job: Job,
+    id_: str,
+    now: datetime,
+    stopping: asyncio.Event,
+    report: Report,
+) -> Ended:
+    rows = 0
+    for step in job.steps:
+        async with aclosing(step.batches(connection, now)) as batches:
+            async for done in batches:
+                await connection.execute(
+                    "UPDATE task_runs SET rows = $2 WHERE id = $1", id_, rows + done
+                )
+                rows += done
+                report(done)
+                if stopping.is_set():
+                    return Ended(TaskOutcome.INTERRUPTED, rows)
+    return Ended(TaskOutcome.SUCCEEDED, rows)
+
+
+async def _bury_abandoned(connection: Connection, job: Job, now: datetime) -> None:
+    """Close the run of a process that died: we have the lock that it held."""
+    await connection.execute(
+        "UPDATE task_runs SET outcome = 'ABANDONED', \"finishedAt\" = $2,"
+        " error = 'the process that ran it is gone' WHERE job = $1 AND outcome = 'RUNNING'",
+        job.name,
+        now,
+    )
+
+
+async def _begin(
+    connection: Connection, id_: str, job: Job, slot: datetime | None, now: datetime
+) -> None:
+    await connection.execute(
+        'INSERT INTO task_runs (id, job, slot, runner, "startedAt") VALUES ($1, $2, $3, $4, $5)',
+        id_,
+        job.name,
+        slot,
+        this_process(),
+        now,
+    )
+
+
+async def _finish(
+    connection: Connection,
+    id_: str,
+    outcome: TaskOutcome,
+    now: datetime,
+    error: str | None = None,
+) -> None:
+    await connection.execute(
+        'UPDATE task_runs SET outcome = $2, "finishedAt" = $3, error = $4 WHERE id = $1',
+        id_,
+        outcome,
+        now,
+        error,
+    )
+
+
+async def count(connection: Connection, job: Job, now: datetime) -> int:
+    """Return how much the job would do."""
+    return sum([await step.count(connection, now) for step in job.steps])
+
+
+async def last_runs() -> dict[str, asyncpg.Record]:
+    """Return the last run of each job by the job's name."""
+    rows = await fetch(
+        'SELECT DISTINCT ON (job) * FROM task_runs ORDER BY job, "startedAt" DESC, id DESC'
+    )
+    return {row["job"]: row for row in rows}

@@ -1,0 +1,132 @@
+"""People who can sign in, and what the tests of this package share."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+import redis as redis_package
+
+from app.auth import limits, oidc, revocation, sessions
+from app.database.engine import DB, fetch
+from app.database.listener import Listener
+from app.database.redis import OptionalRedis, shared_redis
+from app.database.seed import PEOPLE
+from app.settings import settings
+
+PASSWORD = "password123"
+ALICE, BOB, ADMIN = "alice@example.com", "bob@example.com", "admin@example.com"
+REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+DEAD_REDIS_URL = "redis://127.0.0.1:1/0"
+
+Tokens = dict[str, Any]
+SignIn = Callable[..., Awaitable[Tokens]]
+Configure = Callable[..., None]
+
+# What modules keep of the settings that they were first asked with.
+CACHES = (
+    settings,
+    shared_redis,
+    limits.limiter,
+    limits.quotas,
+    oidc.providers,
+    sessions.token_policy,
+)
+
+
+def bearer(tokens: Tokens) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens['accessToken']}"}
+
+
+@pytest.fixture
+async def people(database: str) -> None:  # noqa: ARG001 - bound there
+    """The demo people, each with its address as id."""
+    for email, (name, is_admin) in PEOPLE.items():
+        await fetch(
+            'INSERT INTO users (id, email, name, provider, "isAdmin", "updatedAt") '
+            "VALUES ($1, $1, $2, 'demo', $3, now())",
+            email,
+            name,
+            is_admin,
+        )
+
+
+@pytest.fixture
+async def sign_in(client: httpx.AsyncClient, people: None) -> SignIn:  # noqa: ARG001 - they sign in
+    async def sign_in(email: str = ALICE, device: str = "a browser") -> Tokens:
+        answer = await client.post(
+            "/api/v1/auth/login",
+            json={"email": email, "password": PASSWORD},
+            headers={"User-Agent": device},
+        )
+        assert answer.status_code == 200, answer.text
+        data: Tokens = answer.json()["data"]
+        return data
+
+    return sign_in
+
+
+@pytest.fixture
+def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
+    """Change settings for one test, in the environment, as an operator does."""
+
+    def configure(**changes: object) -> None:
+        for name, value in changes.items():
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            monkeypatch.setenv(name, text)
+        for cache in CACHES:
+            cache.cache_clear()
+
+    yield configure
+    monkeypatch.undo()
+    for cache in CACHES:
+        cache.cache_clear()
+
+
+@pytest.fixture
+async def redis(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OptionalRedis]:
+    """A real Redis with nothing in it, that is waited for however slow the machine is."""
+    monkeypatch.setattr("app.database.redis.TIMEOUT_SECONDS", 30.0)
+    shared = OptionalRedis(REDIS_URL)
+    try:
+        await shared.client.flushdb()
+    except redis_package.ConnectionError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no Redis at {REDIS_URL}: {error}")
+    yield shared
+    await shared.client.flushdb()
+    await shared.close()
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """Collect the statements that the pool's connections run."""
+    statements: list[str] = []
+
+    def log(record: asyncpg.connection.LoggedQuery) -> None:
+        statements.append(record.query)
+
+    holders: Any = getattr(DB.pool, "_holders", ())
+    connections = [holder._con for holder in holders if holder._con is not None]
+    for connection in connections:
+        connection.add_query_logger(log)
+    yield statements
+    for connection in connections:
+        connection.remove_query_logger(log)
+
+
+@pytest.fixture
+async def hearing(
+    database: str,  # noqa: ARG001 - bound there
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Listener]:
+    """Hear, and go on believing so however slow the machine is."""
+    monkeypatch.setattr("app.database.listener.LEASE_SECONDS", 60.0)
+    async with revocation.hearing() as listener:
+        assert listener.is_hearing
+        yield listener

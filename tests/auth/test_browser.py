@@ -1,0 +1,170 @@
+"""The whole sign-in in a real browser: our server, a real provider, and a front-end's page."""
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import msgspec
+import oidc_provider_mock  # type: ignore[import-untyped]
+import pytest
+from playwright.async_api import Locator, Page, async_playwright, expect
+
+from tests.server import free_port, serving
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+WAIT_MILLISECONDS = 20_000
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here"
+)
+
+
+class FrontEnd(BaseHTTPRequestHandler):
+    """Every page of it is the same; what matters is its address."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<h1>Welcome back</h1>")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def front_end() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), FrontEnd)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def fragment_of(page: Page) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).fragment).items()}
+
+
+class Site(msgspec.Struct, frozen=True):
+    """A server with a provider of sign-ins and a front-end."""
+
+    url: str
+    front: str
+
+
+@pytest.fixture(scope="module")
+def site(module_database: str) -> Iterator[Site]:
+    person = oidc_provider_mock.User(
+        sub="erin", claims={"email": "erin@example.com", "email_verified": True, "name": "Erin"}
+    )
+    port = free_port()
+    with (
+        oidc_provider_mock.run_server_in_thread(
+            user_claims=[person], require_nonce=True
+        ) as provider,
+        front_end() as front,
+    ):
+        client = {
+            "issuer": f"http://localhost:{provider.server_port}",
+            "clientId": "events",
+            "clientSecret": "made up for this test",
+        }
+        with serving(
+            DATABASE_URL=module_database,
+            LITESTAR_PORT=str(port),
+            PUBLIC_URL=f"http://127.0.0.1:{port}",
+            FRONTEND_URL=front,
+            OIDC_PROVIDERS=json.dumps({"acme": client}),
+        ) as server:
+            yield Site(server.url, front)
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await browser.new_page(viewport={"width": 1200, "height": 1400})
+        page.set_default_timeout(WAIT_MILLISECONDS)
+        yield page
+        await browser.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the provider's own, in its thread
+async def test_browser_walks_the_whole_sign_in(site: Site, page: Page) -> None:
+    # Away, and refused there.
+    start = f"{site.url}/api/v1/auth/acme?redirect_url=/rooms/7"
+    await page.goto(start)
+    await page.get_by_role("button", name="Deny").click()
+    await page.wait_for_url(f"{site.front}/login?error=oauth_failed")
+
+    # Away, and back as Erin.
+    await page.goto(start)
+    await page.get_by_role("button", name="erin", exact=True).click()
+    await page.wait_for_url(re.compile(f"^{site.front}/"))
+    assert page.url.startswith(f"{site.front}/auth/callback#"), page.url
+    found = fragment_of(page)
+    assert found["redirect_url"] == "/rooms/7"
+    assert found["expires_in"] == "3600"
+    cookies = [cookie["name"] for cookie in await page.context.cookies()]
+    assert "sign_in" not in cookies
+
+    headers = {"Authorization": f"Bearer {found['access_token']}"}
+    async with httpx.AsyncClient(base_url=site.url) as api:
+        me = await api.get("/api/v1/auth/me", headers=headers)
+        assert me.json()["data"]["email"] == "erin@example.com"
+        pair = await api.post("/api/v1/auth/refresh", json={"refreshToken": found["refresh_token"]})
+        assert pair.status_code == 200
+
+
+async def test_somebody_signs_in_on_the_api_page_and_calls_an_operation(
+    site: Site, page: Page
+) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    await page.goto(f"{site.url}/schema")
+    await expect(page.get_by_text("To sign in here:")).to_be_visible(timeout=WAIT_MILLISECONDS)
+
+    me = operation(page, "GET", "/api/v1/auth/me")
+    assert json.loads(await answer_of(me))["error"]["code"] == "UNAUTHORIZED"
+
+    login = operation(page, "POST", "/api/v1/auth/login")
+    pair = json.loads(await answer_of(login))["data"]
+
+    await page.get_by_role("button", name="Authorize").first.click()
+    await expect(page.get_by_text("An app's appId as the user name")).to_be_visible(
+        timeout=WAIT_MILLISECONDS
+    )
+    form = page.locator(".auth-container").filter(has_text="bearer")
+    await form.get_by_label("auth-bearer-value").fill(pair["accessToken"])
+    await form.get_by_role("button", name="Apply credentials").click()
+    await form.get_by_role("button", name="Close").click()
+
+    await me.get_by_role("button", name="Clear").click()
+    assert json.loads(await answer_of(me))["data"]["email"] == "alice@example.com"
+    assert not faults
+
+
+def operation(page: Page, method: str, path: str) -> Locator:
+    """Return an operation's place on the page."""
+    return page.locator(f".opblock-{method.lower()}").filter(
+        has=page.locator(f'[data-path="{path}"]')
+    )
+
+
+async def answer_of(place: Locator) -> str:
+    """Try an operation out with the example that it shows, and return the body of the answer."""
+    if not await place.get_by_role("button", name="Execute").is_visible():
+        await place.locator(".opblock-summary-control").click()
+        await place.get_by_role("button", name="Try it out").click()
+    await place.get_by_role("button", name="Execute").click()
+    return await place.locator(".live-responses-table .highlight-code code").first.inner_text()

@@ -1,0 +1,163 @@
+"""A real PostgreSQL for every test: the embedded one, or the server of TEST_DATABASE_URL."""
+
+import functools
+import itertools
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from app.asgi import create_app
+from app.database import migrations
+from app.database.embedded import EmbeddedServer
+from app.database.engine import DB, fetch
+from app.settings import DATA_DIRECTORY, settings
+from app.tables import TABLES
+from tests import factories
+from tests.answers import Headers, check_description
+from tests.logged import collect
+
+# A busy machine is no reason to fail, and the same examples everywhere none to be surprised.
+hypothesis_settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("project")
+
+logging.setLogRecordFactory(collect)
+
+TEMPLATE = f"template_{os.getpid()}"
+_numbers = itertools.count()
+
+_DELETES = " ".join(f"DELETE FROM {table._meta.tablename};" for table in TABLES)
+EMPTY = f"DO $$ BEGIN SET LOCAL session_replication_role = replica; {_DELETES} END $$"
+"""Empties every table, faster than TRUNCATE where there are few rows, and without triggers."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Search the logs after everything else has logged."""
+    items.sort(key=lambda item: item.path.name == "test_secrets_in_logs.py")
+
+
+def url_of(server: str, database: str) -> str:
+    """Return the URL of another database on the same server."""
+    return urlunsplit(urlsplit(server)._replace(path=f"/{database}"))
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """Return the URL of a PostgreSQL server that tests may make databases on."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given
+        return
+    server = EmbeddedServer(DATA_DIRECTORY / "test-postgres", durable=False)
+    server.join()
+    yield server.dsn("postgres")
+    server.leave()
+
+
+@pytest.fixture(scope="session")
+async def template(server_url: str) -> AsyncIterator[str]:
+    """Return the name of a migrated database without rows, from which others are copied."""
+    await _administer(server_url, f'CREATE DATABASE "{TEMPLATE}"')
+    DB.connect_to(url_of(server_url, TEMPLATE))
+    await migrations.upgrade()
+    yield TEMPLATE
+    await _administer(server_url, f'DROP DATABASE "{TEMPLATE}" WITH (FORCE)')
+
+
+@pytest.fixture
+async def empty_database(server_url: str) -> AsyncIterator[str]:
+    """Return the URL of a database with nothing in it, dropped afterwards."""
+    async for url in fresh_database(server_url, "template0"):
+        yield url
+
+
+@pytest.fixture
+async def migrated_database(server_url: str, template: str) -> AsyncIterator[str]:
+    """Return the URL of a migrated database of this test alone, dropped afterwards."""
+    async for url in fresh_database(server_url, template):
+        yield url
+
+
+@pytest.fixture(scope="module")
+async def module_database(server_url: str, template: str) -> AsyncIterator[str]:
+    """Return the URL of a migrated database of this module alone, dropped afterwards."""
+    async for url in fresh_database(server_url, template):
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def shared_database(server_url: str, template: str) -> AsyncIterator[str]:
+    """Keep one migrated database for all tests that use `database`."""
+    async for url in fresh_database(server_url, template):
+        yield url
+
+
+@pytest.fixture
+async def database(shared_database: str) -> AsyncIterator[str]:
+    """Bind the application to a migrated database without rows, with a pool."""
+    DB.connect_to(shared_database)
+    await DB.start_connection_pool()
+    await fetch(EMPTY)
+    yield shared_database
+    await DB.close_connection_pool()
+
+
+@pytest.fixture
+async def client(database: str) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001 - bound there
+    """Speak HTTP to the application, on the database of this test.
+
+    An answer that the API's description does not have fails the test.
+    """
+    transport = httpx.ASGITransport(application(repr(settings())), raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport,
+        base_url="http://testserver",
+        event_hooks={"response": [check_description]},
+    ) as client:
+        yield client
+
+
+@functools.cache
+def application(given: str) -> Any:  # noqa: ARG001 - what the application is made of
+    """Return the application for these settings, which takes a while to put together."""
+    return create_app()
+
+
+@pytest.fixture
+async def organizer(client: httpx.AsyncClient) -> asyncpg.Record:  # noqa: ARG001 - bound there
+    """Return somebody who opens rooms."""
+    return await factories.user(name="Olga", avatar="https://example.org/o.png")
+
+
+@pytest.fixture
+async def headers(organizer: asyncpg.Record) -> Headers:
+    """Sign the organizer in."""
+    return await factories.bearer(organizer)
+
+
+@pytest.fixture
+async def room(organizer: asyncpg.Record) -> asyncpg.Record:
+    """Open an ACTIVE, public room of the organizer."""
+    return await factories.room(organizer)
+
+
+async def fresh_database(server: str, template: str) -> AsyncIterator[str]:
+    """Make a database from a template, give out its URL, and drop it afterwards."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    await _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield url_of(server, name)
+    await _administer(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+async def _administer(server: str, statement: str) -> None:
+    connection = await asyncpg.connect(server)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

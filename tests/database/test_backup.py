@@ -1,0 +1,129 @@
+"""A backup holds every row, and restores into an empty database only."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import asyncpg
+import pytest
+from click.testing import CliRunner
+from litestar.cli.main import litestar_group
+
+from app.admin import accounts
+from app.database import backup, seed
+from app.database.backup import BackupError
+from app.database.catalog import read_catalog
+from app.database.engine import DB, fetch
+from app.settings import PROJECT_ROOT
+from tests.server import run
+
+
+async def rows_of(dsn: str) -> dict[str, list[str]]:
+    connection = await asyncpg.connect(dsn)
+    tables = await connection.fetch(
+        "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r'"
+        " AND relnamespace::regnamespace::text IN ('public', 'admin')"
+    )
+    rows = {
+        name: sorted(
+            row["line"] for row in await connection.fetch(f"SELECT t::text AS line FROM {name} t")
+        )
+        for (name,) in tables
+    }
+    await connection.close()
+    return rows
+
+
+async def test_the_commands_restore_every_row_and_the_same_schema(
+    migrated_database: str, empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an administrator's session, a run of a job and a sequence that has counted."""
+    file = tmp_path / "a backup.dump"
+    monkeypatch.setattr(DB, "pool", None)
+    monkeypatch.setitem(DB.config, "dsn", migrated_database)
+    await seed.seed()
+    await accounts.first_administrator()
+    await fetch("INSERT INTO task_runs (id, job, runner) VALUES ('r', 'cleanup-tokens', 'x')")
+
+    made = await command("backup", str(file), DATABASE_URL=migrated_database)
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout == f"Wrote {file}: {file.stat().st_size:,} bytes.\n"
+    assert not file.with_name("a backup.dump.part").exists()
+    restored = await command("restore", str(file), DATABASE_URL=empty_database)
+    assert (restored.returncode, restored.stderr) == (0, "")
+    assert restored.stdout == f"Restored {file}.\n"
+
+    before, after = await rows_of(migrated_database), await rows_of(empty_database)
+    assert after == before
+    assert [len(before[table]) for table in ("users", "task_runs", "admin.administrators")] == [
+        5,
+        1,
+        1,
+    ]
+    old, new = [await asyncpg.connect(dsn) for dsn in (migrated_database, empty_database)]
+    assert await read_catalog(new) == await read_catalog(old)
+    await old.close()
+    await new.close()
+
+
+async def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(
+        run, "uv", "run", "litestar", "database", *arguments, cwd=PROJECT_ROOT, **settings
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["backup"], "Missing argument 'FILE'"),
+        (["backup", "."], "is a directory"),
+        (["backup", "/nowhere/x.dump"], "No such file or directory"),
+        (["restore"], "Missing argument 'FILE'"),
+        (["restore", "/nowhere/x.dump"], "does not exist"),
+        (["restore", "."], "is a directory"),
+        (["restore", __file__], "does not appear to be a valid"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+async def test_wrong_arguments_are_named(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, arguments: list[str], told: str
+) -> None:
+    monkeypatch.setattr(DB, "pool", None)
+    monkeypatch.setitem(DB.config, "dsn", empty_database)
+    monkeypatch.setenv("LITESTAR_APP", "app.asgi:create_app")
+    invoke = CliRunner().invoke
+    result = await asyncio.to_thread(invoke, litestar_group, ["database", *arguments])
+    assert result.exit_code != 0
+    assert told in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+
+
+async def test_a_database_with_tables_is_not_restored_into(
+    migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DB, "pool", None)
+    monkeypatch.setitem(DB.config, "dsn", migrated_database)
+    file = tmp_path / "x.dump"
+    backup.backup(file)
+    with pytest.raises(BackupError, match="not empty"):
+        await backup.restore(file)
+    with pytest.raises(BackupError, match="exists already"):
+        backup.backup(file)
+
+
+async def test_what_is_no_backup_leaves_the_database_empty(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DB, "pool", None)
+    monkeypatch.setitem(DB.config, "dsn", empty_database)
+    file = tmp_path / "x.dump"
+    file.write_text("nonsense")
+    with pytest.raises(BackupError, match="valid archive"):
+        await backup.restore(file)
+    assert await rows_of(empty_database) == {}
+
+
+def test_the_password_is_not_in_the_arguments() -> None:
+    url, password = backup._without_password("postgresql://me:s%40cret@db:5433/x?sslmode=require")
+    assert url == "postgresql://me@db:5433/x?sslmode=require"
+    assert password == "s@cret"

@@ -1,0 +1,667 @@
+"""The schema of a migrated database, against the specified one, name for name, action for action.
+
+What is expected is written out here and owes nothing to `app/tables.py` or to the migrations.
+"""
+
+import copy
+
+import asyncpg
+import pytest
+
+from app.database import migrations
+from app.database.catalog import Catalog, Column, Table, decode, differences, encode, read_catalog
+
+TIME = "timestamp(3) with time zone"
+NOW = "CURRENT_TIMESTAMP"
+
+ENUMS = {
+    "RoomStatus": ("DRAFT", "ACTIVE", "COMPLETED", "CANCELLED"),
+    "ParticipantRole": ("ADMIN", "ORGANIZER", "MODERATOR", "PARTICIPANT", "VIEWER"),
+}
+
+
+def text(*, default: str | None = None) -> Column:
+    return Column("text", default=default)
+
+
+def time(*, default: str | None = None) -> Column:
+    return Column(TIME, default=default)
+
+
+TEXT_OR_NULL = Column("text", nullable=True)
+JSON_OR_NULL = Column("jsonb", nullable=True)
+TIME_OR_NULL = Column(TIME, nullable=True)
+ONE = Column("integer", default="1")
+TRUE = Column("boolean", default="true")
+
+COLUMNS = {
+    "users": {
+        "id": text(),
+        "email": text(),
+        "name": TEXT_OR_NULL,
+        "avatar": TEXT_OR_NULL,
+        "provider": text(default="'google'::text"),
+        "providerId": TEXT_OR_NULL,
+        "emailVerified": TIME_OR_NULL,
+        "createdAt": time(default=NOW),
+        "updatedAt": time(),
+        "deletedAt": TIME_OR_NULL,
+    },
+    "sessions": {
+        "id": text(),
+        "userId": text(),
+        "refreshToken": text(),
+        "expiresAt": time(),
+        "deviceInfo": TEXT_OR_NULL,
+        "ipAddress": TEXT_OR_NULL,
+        "lastUsedAt": time(default=NOW),
+        "createdAt": time(default=NOW),
+        "updatedAt": time(),
+    },
+    "token_blacklist": {
+        "id": text(),
+        "tokenHash": text(),
+        "expiresAt": time(),
+        "userId": text(),
+        "reason": TEXT_OR_NULL,
+        "revokedAt": time(default=NOW),
+        "revokedBy": TEXT_OR_NULL,
+    },
+    "apps": {
+        "id": text(),
+        "appId": text(),
+        "appSecret": text(),
+        "manifest": Column("jsonb"),
+        "manifestVersion": text(default="'1.0.0'::text"),
+        "manifestHistory": Column("jsonb", default="'[]'::jsonb"),
+        "isActive": TRUE,
+        "createdAt": time(default=NOW),
+        "updatedAt": time(),
+        "deletedAt": TIME_OR_NULL,
+    },
+    "rooms": {
+        "id": text(),
+        "name": text(),
+        "description": TEXT_OR_NULL,
+        "appId": text(),
+        "appSettings": Column("jsonb"),
+        "appManifestVersion": text(default="'1.0.0'::text"),
+        "status": Column('"RoomStatus"', default="'DRAFT'::\"RoomStatus\""),
+        "isPublic": TRUE,
+        "createdBy": text(),
+        "createdAt": time(default=NOW),
+        "updatedAt": time(),
+        "deletedAt": TIME_OR_NULL,
+    },
+    "participants": {
+        "id": text(),
+        "userId": text(),
+        "roomId": text(),
+        "role": Column('"ParticipantRole"', default="'PARTICIPANT'::\"ParticipantRole\""),
+        "metadata": JSON_OR_NULL,
+        "joinedAt": time(default=NOW),
+        "updatedAt": time(),
+        "deletedAt": TIME_OR_NULL,
+    },
+    "prizes": {
+        "id": text(),
+        "roomId": text(),
+        "name": text(),
+        "description": TEXT_OR_NULL,
+        "imageUrl": TEXT_OR_NULL,
+        "quantity": ONE,
+        "quantityRemaining": ONE,
+        "metadata": JSON_OR_NULL,
+        "createdAt": time(default=NOW),
+        "updatedAt": time(),
+        "deletedAt": TIME_OR_NULL,
+    },
+    "winners": {
+        "id": text(),
+        "roomId": text(),
+        "participantId": text(),
+        "prizeId": text(),
+        "metadata": JSON_OR_NULL,
+        "createdAt": time(default=NOW),
+        "deletedAt": TIME_OR_NULL,
+    },
+}
+
+UNIQUE_INDEXES = {
+    "users": ["email", "provider providerId"],
+    "sessions": ["refreshToken"],
+    "token_blacklist": ["tokenHash"],
+    "apps": ["appId", "appSecret"],
+    "rooms": [],
+    "participants": ["userId roomId"],
+    "prizes": [],
+    "winners": [],
+}
+
+PLAIN_INDEXES = {
+    "users": ["email", "deletedAt"],
+    "sessions": ["userId", "refreshToken", "expiresAt", "lastUsedAt"],
+    "token_blacklist": ["tokenHash", "expiresAt", "userId"],
+    "apps": ["appId", "isActive", "deletedAt", "manifestVersion"],
+    "rooms": [
+        "appId",
+        "status",
+        "isPublic",
+        "createdBy",
+        "createdAt",
+        "deletedAt",
+        "appManifestVersion",
+        "status isPublic appId",
+        "appId appManifestVersion",
+    ],
+    "participants": ["roomId", "userId", "role", "deletedAt", "roomId role"],
+    "prizes": ["roomId", "deletedAt"],
+    "winners": ["roomId", "participantId", "prizeId", "createdAt", "deletedAt", "roomId prizeId"],
+}
+
+# (table, column): what it points at, what deleting that does.
+FOREIGN_KEYS = {
+    ("sessions", "userId"): ("users(id)", "CASCADE"),
+    ("rooms", "appId"): ('apps("appId")', "RESTRICT"),
+    ("rooms", "createdBy"): ("users(id)", "RESTRICT"),
+    ("participants", "userId"): ("users(id)", "CASCADE"),
+    ("participants", "roomId"): ("rooms(id)", "CASCADE"),
+    ("prizes", "roomId"): ("rooms(id)", "CASCADE"),
+    ("winners", "roomId"): ("rooms(id)", "CASCADE"),
+    ("winners", "participantId"): ("participants(id)", "CASCADE"),
+    ("winners", "prizeId"): ("prizes(id)", "RESTRICT"),
+}
+
+
+def quoted(name: str) -> str:
+    return name if name.islower() else f'"{name}"'
+
+
+def index(table: str, columns: str, ending: str) -> tuple[str, str]:
+    names = columns.split()
+    keys = ", ".join(quoted(name) for name in names)
+    return f"{table}_{'_'.join(names)}_{ending}", f"btree ({keys})"
+
+
+def expected_indexes(table: str) -> dict[str, str]:
+    unique = [index(table, columns, "key") for columns in UNIQUE_INDEXES[table]]
+    plain = [index(table, columns, "idx") for columns in PLAIN_INDEXES[table]]
+    return {name: f"UNIQUE {keys}" for name, keys in unique} | dict(plain)
+
+
+def expected_constraints(table: str) -> dict[str, str]:
+    foreign_keys = {
+        f"{table}_{column}_fkey": f"FOREIGN KEY ({quoted(column)}) REFERENCES {target}"
+        f" ON UPDATE CASCADE ON DELETE {action}"
+        for (owner, column), (target, action) in FOREIGN_KEYS.items()
+        if owner == table
+    }
+    return {f"{table}_pkey": "PRIMARY KEY (id)", **foreign_keys}
+
+
+def the_plans_catalog() -> Catalog:
+    """Return the state after the plan's last migration."""
+    tables = {
+        name: Table(columns, expected_indexes(name), expected_constraints(name))
+        for name, columns in COLUMNS.items()
+    }
+    return copy.deepcopy(Catalog(tables, ENUMS))
+
+
+DRAW_COLUMNS = {
+    "id": text(),
+    "roomId": text(),
+    "number": Column("integer"),
+    "previousNumber": Column(
+        "integer", nullable=True, default="GENERATED ALWAYS AS (NULLIF((number - 1), 0))"
+    ),
+    "status": Column('"DrawStatus"', default="'ANNOUNCED'::\"DrawStatus\""),
+    "secret": Column("bytea"),
+    "commitment": text(),
+    "prizes": Column("jsonb"),
+    "onePrizeEach": TRUE,
+    "weightKey": TEXT_OR_NULL,
+    "exclusions": Column("jsonb", default="'[]'::jsonb"),
+    "entropy": Column("jsonb"),
+    "replaces": TEXT_OR_NULL,
+    "immediate": Column("boolean", default="false"),
+    "plan": TEXT_OR_NULL,
+    "planDigest": TEXT_OR_NULL,
+    "public": Column("bytea", nullable=True),
+    "signature": TEXT_OR_NULL,
+    "seed": Column("bytea", nullable=True),
+    "winners": JSON_OR_NULL,
+    "undrawn": Column("integer", nullable=True),
+    "reason": TEXT_OR_NULL,
+    "announcedAt": time(default=NOW),
+    "closedAt": TIME_OR_NULL,
+    "drawnAt": TIME_OR_NULL,
+    "cancelledAt": TIME_OR_NULL,
+}
+
+
+def draw_tables(found: Catalog) -> dict[str, Table]:
+    """The tables of draws; their checks, which the tests of draws prove, are taken as found."""
+    checks = {
+        name: constraint
+        for name, constraint in found.tables["draws"].constraints.items()
+        if name.endswith("_check")
+    }
+    assert sorted(checks) == [
+        "draws_cancelled_check",
+        "draws_closed_check",
+        "draws_commitment_check",
+        "draws_drawn_check",
+        "draws_number_check",
+        "draws_secret_check",
+        "draws_seed_check",
+        "draws_undrawn_check",
+    ]
+    open_ = "(status = ANY (ARRAY['ANNOUNCED'::\"DrawStatus\", 'CLOSED'::\"DrawStatus\"]))"
+    return {
+        "draws": Table(
+            DRAW_COLUMNS,
+            {
+                "draws_roomId_number_key": 'UNIQUE btree ("roomId", number)',
+                "draws_roomId_open_key": f'UNIQUE btree ("roomId") WHERE {open_}',
+                "draws_replaces_key": (
+                    "UNIQUE btree (replaces) WHERE (status <> 'CANCELLED'::\"DrawStatus\")"
+                ),
+            },
+            {
+                "draws_pkey": "PRIMARY KEY (id)",
+                "draws_roomId_fkey": (
+                    'FOREIGN KEY ("roomId") REFERENCES rooms(id)'
+                    " ON UPDATE CASCADE ON DELETE CASCADE"
+                ),
+                "draws_no_gap_fkey": (
+                    'FOREIGN KEY ("roomId", "previousNumber") REFERENCES draws("roomId", number)'
+                ),
+                **checks,
+            },
+        ),
+        "draw_entrants": Table(
+            {"drawId": text(), "part": Column("integer"), "lines": text()},
+            {},
+            {
+                "draw_entrants_pkey": 'PRIMARY KEY ("drawId", part)',
+                "draw_entrants_drawId_fkey": (
+                    'FOREIGN KEY ("drawId") REFERENCES draws(id)'
+                    " ON UPDATE CASCADE ON DELETE CASCADE"
+                ),
+            },
+        ),
+    }
+
+
+async def read(dsn: str) -> Catalog:
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await read_catalog(connection)
+    finally:
+        await connection.close()
+
+
+async def test_the_plans_last_migration_gives_the_plans_schema(bare_database: str) -> None:
+    await migrations.upgrade("auth_redesign")
+
+    assert differences(the_plans_catalog(), await read(bare_database)) == []
+
+
+async def test_all_migrations_give_the_target_schema(bare_database: str) -> None:
+    expected = the_plans_catalog()
+    users, sessions, prizes, winners = (
+        expected.tables[name] for name in ("users", "sessions", "prizes", "winners")
+    )
+    for table, repeated in (
+        ("users", "users_email_idx"),
+        ("sessions", "sessions_refreshToken_idx"),
+        ("token_blacklist", "token_blacklist_tokenHash_idx"),
+        ("apps", "apps_appId_idx"),
+    ):
+        del expected.tables[table].indexes[repeated]
+    users.columns["isAdmin"] = Column("boolean", default="false")
+    apps = expected.tables["apps"]
+    apps.columns["manifestPublishedAt"] = time(default=NOW)
+    apps.columns["manifestDeprecatedAt"] = TIME_OR_NULL
+    apps.columns["manifestDeprecationReason"] = TEXT_OR_NULL
+    sessions.columns["previousRefreshToken"] = TEXT_OR_NULL
+    sessions.columns["rotatedAt"] = TIME_OR_NULL
+    sessions.indexes["sessions_previousRefreshToken_key"] = 'UNIQUE btree ("previousRefreshToken")'
+    prizes.constraints["prizes_quantity_check"] = "CHECK ((quantity >= 1))"
+    prizes.constraints["prizes_quantityRemaining_check"] = (
+        'CHECK ((("quantityRemaining" >= 0) AND ("quantityRemaining" <= quantity)))'
+    )
+    winners.indexes["winners_participantId_prizeId_key"] = (
+        'UNIQUE btree ("participantId", "prizeId") WHERE ("deletedAt" IS NULL)'
+    )
+    expected.tables["rooms"].indexes["rooms_createdAt_id_idx"] = (
+        'btree ("createdAt" DESC, id DESC) WHERE (("deletedAt" IS NULL) AND "isPublic")'
+    )
+    winners.indexes["winners_roomId_createdAt_id_idx"] = (
+        'btree ("roomId", "createdAt" DESC, id DESC) WHERE ("deletedAt" IS NULL)'
+    )
+    expected.tables["participants"].indexes["participants_roomId_joinedAt_id_idx"] = (
+        'btree ("roomId", "joinedAt", id) WHERE ("deletedAt" IS NULL)'
+    )
+    expected.tables["audit_log"] = Table(
+        columns={
+            "id": Column("bigint", default="GENERATED ALWAYS AS IDENTITY"),
+            "actor": text(),
+            "action": text(),
+            "tableName": text(),
+            "rowId": text(),
+            "before": JSON_OR_NULL,
+            "after": JSON_OR_NULL,
+            "createdAt": time(default=NOW),
+        },
+        indexes=dict([index("audit_log", "tableName rowId", "idx")]),
+        constraints={"audit_log_pkey": "PRIMARY KEY (id)"},
+    )
+
+    expected.tables["room_counts"] = Table(
+        columns={
+            "slot": Column("bigint", default="GENERATED ALWAYS AS IDENTITY"),
+            "roomId": text(),
+            **{name: Column("integer") for name in ("participants", "prizes", "winners")},
+        },
+        indexes=dict([index("room_counts", "roomId", "idx")]),
+        constraints={"room_counts_pkey": "PRIMARY KEY (slot)"},
+    )
+    expected.tables["task_runs"] = expected_task_runs()
+    expected.tables["idempotency_keys"] = expected_idempotency_keys()
+    expected.tables["identities"] = expected_identities()
+    expected.enums["TaskOutcome"] = (
+        "RUNNING",
+        "SUCCEEDED",
+        "FAILED",
+        "INTERRUPTED",
+        "ABANDONED",
+    )
+    expected.enums["DrawStatus"] = ("ANNOUNCED", "CLOSED", "DRAWN", "CANCELLED")
+
+    await migrations.upgrade()
+
+    found = await read(bare_database)
+    expected.tables.update(draw_tables(found))
+    audited = {name for name, table in found.tables.items() if table.triggers}
+    assert audited == {*the_plans_catalog().tables, "audit_log", "draws"}
+    for name in audited:
+        expected.tables[name].triggers.update(found.tables[name].triggers)
+    assert set(found.functions) == {
+        "announce_app()",
+        "record_change()",
+        "refuse_change_of_record()",
+        "count_rows()",
+        "count_in_room(text,text,bigint)",
+    }
+    expected.functions.update(found.functions)
+    assert differences(expected, found) == []
+
+
+def expected_task_runs() -> Table:
+    return Table(
+        columns={
+            "id": text(),
+            "job": text(),
+            "slot": TIME_OR_NULL,
+            "runner": text(),
+            "startedAt": time(default=NOW),
+            "finishedAt": TIME_OR_NULL,
+            "rows": Column("integer", default="0"),
+            "outcome": Column('"TaskOutcome"', default="'RUNNING'::\"TaskOutcome\""),
+            "error": TEXT_OR_NULL,
+        },
+        indexes={
+            "task_runs_job_key": (
+                "UNIQUE btree (job) WHERE (outcome = 'RUNNING'::\"TaskOutcome\")"
+            ),
+            "task_runs_job_slot_key": (
+                "UNIQUE btree (job, slot) WHERE (outcome = 'SUCCEEDED'::\"TaskOutcome\")"
+            ),
+            "task_runs_job_startedAt_idx": 'btree (job, "startedAt")',
+            "task_runs_finishedAt_idx": 'btree ("finishedAt")',
+        },
+        constraints={
+            "task_runs_pkey": "PRIMARY KEY (id)",
+            "task_runs_finishedAt_check": (
+                'CHECK (((outcome = \'RUNNING\'::"TaskOutcome") = ("finishedAt" IS NULL)))'
+            ),
+        },
+    )
+
+
+def expected_identities() -> Table:
+    unique = (
+        index("identities", names, "key") for names in ("provider subject", "userId provider")
+    )
+    return Table(
+        columns={
+            "id": text(),
+            "userId": text(),
+            "provider": text(),
+            "subject": text(),
+            "createdAt": time(default=NOW),
+        },
+        indexes={name: f"UNIQUE {keys}" for name, keys in unique},
+        constraints={
+            "identities_pkey": "PRIMARY KEY (id)",
+            "identities_userId_fkey": (
+                'FOREIGN KEY ("userId") REFERENCES users(id) ON UPDATE CASCADE ON DELETE CASCADE'
+            ),
+        },
+    )
+
+
+def expected_idempotency_keys() -> Table:
+    return Table(
+        columns={
+            "id": text(),
+            "userId": text(),
+            "request": text(),
+            "status": Column("integer"),
+            "headers": Column("jsonb"),
+            "body": TEXT_OR_NULL,
+            "createdAt": time(default=NOW),
+            "expiresAt": time(),
+        },
+        indexes={
+            "idempotency_keys_userId_idx": 'btree ("userId")',
+            "idempotency_keys_expiresAt_idx": 'btree ("expiresAt")',
+        },
+        constraints={
+            "idempotency_keys_pkey": "PRIMARY KEY (id)",
+            "idempotency_keys_userId_fkey": (
+                'FOREIGN KEY ("userId") REFERENCES users(id) ON UPDATE CASCADE ON DELETE CASCADE'
+            ),
+        },
+    )
+
+
+SMALL_SCHEMA = """
+    CREATE TYPE "Mood" AS ENUM ('SAD', 'HAPPY');
+    CREATE TABLE people (
+        id INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name VARCHAR(20) COLLATE "C" NOT NULL,
+        shout TEXT GENERATED ALWAYS AS (chr(65)) STORED,
+        mood "Mood" DEFAULT 'SAD',
+        age INTEGER DEFAULT 1 CONSTRAINT grown_up CHECK (age > 0)
+    );
+    CREATE TABLE pets (owner INTEGER CONSTRAINT owned REFERENCES people (id) ON DELETE CASCADE);
+    CREATE INDEX by_age ON people (lower(name), age DESC) WHERE age > 3;
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    CREATE TRIGGER hold BEFORE DELETE ON pets FOR EACH ROW EXECUTE FUNCTION refuse();
+"""
+
+
+async def test_a_catalog_holds_what_postgresql_says(empty_database: str) -> None:
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute(SMALL_SCHEMA)
+
+    catalog = await read_catalog(connection)
+    await connection.close()
+
+    assert catalog.enums == {"Mood": ("SAD", "HAPPY")}
+    assert catalog.tables["people"] == Table(
+        columns={
+            "id": Column("integer", default="GENERATED ALWAYS AS IDENTITY"),
+            "name": Column('character varying(20) COLLATE "C"'),
+            "shout": Column("text", nullable=True, default="GENERATED ALWAYS AS (chr(65))"),
+            "mood": Column('"Mood"', nullable=True, default="'SAD'::\"Mood\""),
+            "age": Column("integer", nullable=True, default="1"),
+        },
+        indexes={"by_age": "btree (lower((name)::text), age DESC) WHERE (age > 3)"},
+        constraints={"people_pkey": "PRIMARY KEY (id)", "grown_up": "CHECK ((age > 0))"},
+    )
+    assert catalog.tables["pets"].constraints == {
+        "owned": "FOREIGN KEY (owner) REFERENCES people(id) ON DELETE CASCADE"
+    }
+    assert catalog.tables["pets"].triggers == {
+        "hold": "CREATE TRIGGER hold BEFORE DELETE ON pets FOR EACH ROW EXECUTE FUNCTION refuse()"
+    }
+    assert [*catalog.functions] == ["refuse()"]
+    assert catalog.functions["refuse()"][0] == "CREATE OR REPLACE FUNCTION refuse()"
+
+
+async def test_another_schema_reads_the_same_and_the_search_path_stays(
+    empty_database: str,
+) -> None:
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute(SMALL_SCHEMA)
+    await connection.execute("CREATE SCHEMA other")
+    async with connection.transaction():
+        await connection.execute("SET LOCAL search_path = other")
+        await connection.execute(SMALL_SCHEMA)
+        await read_catalog(connection)
+        assert await connection.fetchval("SHOW search_path") == "other"
+
+    assert await read_catalog(connection, "other") == await read_catalog(connection)
+    assert await connection.fetchval("SHOW search_path") == '"$user", public'
+    await connection.close()
+
+
+async def test_the_bookkeeping_of_piccolo_and_prisma_is_not_in_the_catalog(
+    empty_database: str,
+) -> None:
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute("CREATE TABLE migration (id INT PRIMARY KEY, name TEXT UNIQUE)")
+    await connection.execute("CREATE TABLE _prisma_migrations (id INT PRIMARY KEY)")
+
+    catalog = await read_catalog(connection)
+    await connection.close()
+
+    assert catalog == Catalog(tables={}, enums={})
+
+
+async def test_a_written_catalog_reads_back_the_same(empty_database: str) -> None:
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute(SMALL_SCHEMA)
+    catalog = await read_catalog(connection)
+    await connection.close()
+
+    assert decode(encode(catalog)) == catalog
+
+
+@pytest.mark.parametrize(
+    ("change", "sentences"),
+    [
+        ("DROP TABLE pets", ["table pets is missing"]),
+        ("CREATE TABLE toys ()", ["table toys is not in the migrations"]),
+        ("ALTER TABLE people DROP mood", ["column people.mood is missing"]),
+        ("ALTER TABLE people ADD nick TEXT", ["column people.nick is not in the migrations"]),
+        (
+            "ALTER TABLE people ALTER age TYPE BIGINT",
+            ["type of people.age is bigint, expected integer"],
+        ),
+        ("ALTER TABLE people ALTER age SET DEFAULT 2", ["default of people.age is 2, expected 1"]),
+        (
+            "ALTER TABLE people ALTER age DROP DEFAULT",
+            ["default of people.age is none, expected 1"],
+        ),
+        (
+            "ALTER TABLE people ALTER name DROP NOT NULL",
+            ["column people.name allows NULL and should not"],
+        ),
+        (
+            "ALTER TABLE people ALTER age SET NOT NULL",
+            ["column people.age is NOT NULL and should allow NULL"],
+        ),
+        ("DROP INDEX by_age", ["index by_age is missing"]),
+        ("CREATE INDEX extra ON pets (owner)", ["index extra is not in the migrations"]),
+        (
+            "DROP INDEX by_age; CREATE UNIQUE INDEX by_age ON people (age)",
+            [
+                (
+                    "index by_age is UNIQUE btree (age), expected "
+                    "btree (lower((name)::text), age DESC) WHERE (age > 3)"
+                )
+            ],
+        ),
+        (
+            "ALTER TABLE people DROP CONSTRAINT grown_up",
+            ["constraint grown_up of people is missing"],
+        ),
+        (
+            "ALTER TABLE pets ADD CONSTRAINT always CHECK (true) NOT VALID",
+            ["constraint always of pets is not in the migrations"],
+        ),
+        (
+            (
+                "ALTER TABLE pets DROP CONSTRAINT owned,"
+                " ADD CONSTRAINT owned FOREIGN KEY (owner) REFERENCES people ON DELETE RESTRICT"
+            ),
+            [
+                (
+                    "constraint owned of pets is"
+                    " FOREIGN KEY (owner) REFERENCES people(id) ON DELETE RESTRICT, expected"
+                    " FOREIGN KEY (owner) REFERENCES people(id) ON DELETE CASCADE"
+                )
+            ],
+        ),
+        ("CREATE TYPE \"Size\" AS ENUM ('BIG')", ["enum Size is not in the migrations"]),
+        (
+            "ALTER TYPE \"Mood\" ADD VALUE 'ANGRY'",
+            ["value ANGRY of enum Mood is not in the migrations"],
+        ),
+        (
+            "ALTER TYPE \"Mood\" RENAME VALUE 'HAPPY' TO 'GLAD'",
+            [
+                "value HAPPY of enum Mood is missing",
+                "value GLAD of enum Mood is not in the migrations",
+            ],
+        ),
+        (
+            (
+                "ALTER TYPE \"Mood\" RENAME VALUE 'SAD' TO 'X';"
+                "ALTER TYPE \"Mood\" RENAME VALUE 'HAPPY' TO 'SAD';"
+                "ALTER TYPE \"Mood\" RENAME VALUE 'X' TO 'HAPPY';"
+                "ALTER TABLE people ALTER mood SET DEFAULT 'SAD'"
+            ),
+            ["enum Mood is ordered HAPPY, SAD, expected SAD, HAPPY"],
+        ),
+    ],
+)
+async def test_a_difference_is_told_by_name(
+    empty_database: str, change: str, sentences: list[str]
+) -> None:
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute(SMALL_SCHEMA)
+    before = await read_catalog(connection)
+    await connection.execute(change)
+
+    after = await read_catalog(connection)
+    await connection.close()
+
+    assert differences(before, after) == sentences
+
+
+async def test_an_index_that_could_not_be_built_is_a_difference(empty_database: str) -> None:
+    connection = await asyncpg.connect(empty_database)
+    await connection.execute("CREATE TABLE twins (n INT); INSERT INTO twins VALUES (1), (1)")
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await connection.execute("CREATE UNIQUE INDEX CONCURRENTLY one ON twins (n)")
+
+    catalog = await read_catalog(connection)
+    await connection.close()
+
+    assert catalog.tables["twins"].indexes == {"one": "UNIQUE btree (n) INVALID"}

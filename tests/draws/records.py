@@ -1,0 +1,153 @@
+"""Records of small draws, made by the reference."""
+
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from app.draws.drand import randomness_of
+from app.draws.ranking import (
+    DrandEntropy,
+    Plan,
+    PlannedPrize,
+    digest,
+    draw_winners,
+    entrants_text,
+    seed_of,
+)
+from app.draws.record import Exclusion, Record, sealed
+from app.tables import DrawStatus
+from tests.draws import vectors
+
+ENTRANTS_TXT = entrants_text(vectors.ENTRANTS)
+DRAND = vectors.plan(DrandEntropy(vectors.QUICKNET, vectors.ROUND), one_prize_each=True)
+
+
+def drawn(plan: Plan = vectors.FIRST, public: bytes = b"", signature: str | None = None) -> Record:
+    seed = seed_of(vectors.SECRET, plan.canonical(), public)
+    winners, undrawn = draw_winners(plan, seed, vectors.ENTRANTS)
+    record = Record(
+        spec="draw/1",
+        drawId=plan.drawId,
+        roomId=plan.roomId,
+        number=1,
+        status=DrawStatus.DRAWN,
+        commitment=plan.commitment,
+        plan=plan,
+        planDigest=digest(plan.canonical()),
+        exclusions=(Exclusion("mallory", "works here"),),
+        replaces=None,
+        immediate=False,
+        # Around the round of the drand vector.
+        announcedAt="2023-09-15T10:00:00.000Z",
+        closedAt="2023-09-15T10:30:00.000Z",
+        drawnAt="2023-09-16T12:00:00.000Z",
+        cancelledAt=None,
+        reason=None,
+        public=public.hex(),
+        signature=signature,
+        secret=vectors.SECRET.hex(),
+        seed=seed.hex(),
+        winners=tuple(winners),
+        undrawn=undrawn,
+        recordDigest="",
+    )
+    return sealed(record)
+
+
+def short_of_entrants() -> Record:
+    """Return the record of a draw that nobody took part in."""
+    plan = msgspec.structs.replace(vectors.FIRST, entrantCount=0, entrantsDigest=digest(b""))
+    return changed(
+        drawn(),
+        plan=plan,
+        planDigest=digest(plan.canonical()),
+        seed=seed_of(vectors.SECRET, plan.canonical(), b"").hex(),
+        winners=(),
+        undrawn=3,
+    )
+
+
+def changed(record: Record, **changes: Any) -> Record:
+    """Change a record and its digest, as who forges a whole record does."""
+    return sealed(msgspec.structs.replace(record, **changes))
+
+
+def closed() -> Record:
+    return changed(
+        cancelled(), status=DrawStatus.CLOSED, cancelledAt=None, reason=None, secret=None
+    )
+
+
+def cancelled_early() -> Record:
+    """Return the record of a draw that was cancelled before its close."""
+    return changed(cancelled(), closedAt=None, plan=None, planDigest=None)
+
+
+def drawn_again() -> Record:
+    """Return the record of a redraw with another reason than ASCII knows."""
+    plan = msgspec.structs.replace(vectors.FIRST, prizes=(PlannedPrize("p2", 1),))
+    exclusions = (Exclusion("zoe", 'Said "nein"\n\x1f, naïve 🎲'),)
+    return changed(drawn(plan), replaces="w1", exclusions=exclusions)
+
+
+def of_every_kind() -> list[tuple[Record, bytes]]:
+    """Return records with their `entrants.txt`."""
+    listed = (*all_drawn(), drawn_again(), changed(drawn(), immediate=True), cancelled())
+    unlisted = (short_of_entrants(), cancelled_early())
+    return [(record, ENTRANTS_TXT) for record in listed] + [(record, b"") for record in unlisted]
+
+
+def mutations(
+    record_json: bytes, entrants_txt: bytes, chance: random.Random
+) -> Iterator[tuple[bytes, bytes]]:
+    """Change each byte of both files once, and lose, double or add one here and there.
+
+    What leaves the same data, such as \\u001F for \\u001f, is no mutation; of `entrants.txt` every
+    byte is data.
+    """
+    for place in range(len(record_json)):
+        if data_of(forged := _mutated(record_json, place, chance)) != data_of(record_json):
+            yield forged, entrants_txt
+    for place in range(len(entrants_txt) + 1):
+        if (forged := _mutated(entrants_txt, place, chance)) != entrants_txt:
+            yield record_json, forged
+
+
+def _mutated(content: bytes, place: int, chance: random.Random) -> bytes:
+    before, byte, after = content[:place], content[place : place + 1], content[place + 1 :]
+    other = bytes([(byte or b"\x00")[0] ^ chance.randrange(1, 256)])
+    middle = chance.choice([other, other, other, b"", byte + byte, byte + other])
+    return before + middle + after
+
+
+def data_of(record_json: bytes) -> str | None:
+    """Tell what a document says, whatever its spaces, escapes and order; None for no document."""
+    try:
+        return repr(json.loads(record_json.decode(), object_pairs_hook=sorted))
+    except (ValueError, TypeError):
+        return None
+
+
+def all_drawn() -> list[Record]:
+    randomness = randomness_of(bytes.fromhex(vectors.SIGNATURE))
+    return [
+        *(drawn(plan, public) for plan, public, *_ in vectors.DRAWS),
+        drawn(DRAND, randomness, vectors.SIGNATURE),
+    ]
+
+
+def cancelled() -> Record:
+    return changed(
+        drawn(),
+        status=DrawStatus.CANCELLED,
+        drawnAt=None,
+        cancelledAt="2023-09-16T12:00:00.000Z",
+        reason="The prize broke.",
+        public=None,
+        seed=None,
+        winners=None,
+        undrawn=None,
+    )

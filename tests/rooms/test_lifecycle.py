@@ -1,0 +1,30 @@
+"""The graph of a room's life."""
+
+import pytest
+
+from app.errors import InvalidTransition
+from app.rooms.lifecycle import OPEN, check_transition
+from app.tables import RoomStatus as Status
+
+STEPS = {
+    (Status.DRAFT, Status.ACTIVE),
+    (Status.DRAFT, Status.CANCELLED),
+    (Status.ACTIVE, Status.COMPLETED),
+    (Status.ACTIVE, Status.CANCELLED),
+}
+
+
+@pytest.mark.parametrize("present", Status)
+@pytest.mark.parametrize("wanted", Status)
+def test_a_status_follows_the_graph_or_stays(present: Status, wanted: Status) -> None:
+    if present is wanted or (present, wanted) in STEPS:
+        check_transition(present, wanted)
+        return
+    with pytest.raises(InvalidTransition) as refused:
+        check_transition(present, wanted)
+    allowed = sorted(to for start, to in STEPS if start is present)
+    assert refused.value.details == {"from": present, "to": wanted, "allowed": allowed}
+
+
+def test_people_and_prizes_come_and_go_before_the_end_only() -> None:
+    assert {Status.DRAFT, Status.ACTIVE} == OPEN

@@ -1,0 +1,157 @@
+"""The real server, started as a newcomer starts it."""
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+
+from app.settings import PROJECT_ROOT, Settings
+from tests.logged import LINES
+
+LOGS = Path(tempfile.mkdtemp(prefix="event-platform-logs-"))
+atexit.register(shutil.rmtree, LOGS, ignore_errors=True)
+GREETINGS = ("  Sign in       POST ", "                Sign in as ")
+"""Printed for a newcomer, and no log: the demo password and the first administrator's."""
+
+START_SECONDS = 60
+STOP_SECONDS = 60
+COMMAND = ("uv", "run", "litestar", "run")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return this process's environment without our settings, and with the given ones.
+
+    `uv run` takes the environment that the tests run in, and does not install it again.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in ours()}
+    return {
+        **kept,
+        "ENV_FILE": os.devnull,
+        "UV_PROJECT_ENVIRONMENT": sys.prefix,
+        "COLUMNS": "200",
+        **settings,
+    }
+
+
+def ours() -> set[str]:
+    return {*Settings.__struct_fields__, "LITESTAR_APP", "LITESTAR_PORT", "LITESTAR_HOST"}
+
+
+def run(
+    *command: str, cwd: Path = PROJECT_ROOT, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the README to its end and return what it printed."""
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+
+
+class Server:
+    """A server process, its children and where it listens."""
+
+    def __init__(self, cwd: Path, settings: Mapping[str, str], options: tuple[str, ...]) -> None:
+        self.port = int(settings.get("LITESTAR_PORT") or free_port())
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = LOGS / f"server-{self.port}.log"
+        self._written = self.log.open("w+")
+        self.process = subprocess.Popen(
+            [*COMMAND, "--port", str(self.port), *options],
+            cwd=cwd,
+            env=environment(**settings),
+            stdout=self._written,
+            stderr=subprocess.STDOUT,
+        )
+        self.tree: list[psutil.Process] = []
+
+    def wait_until_ready(self) -> None:
+        """Wait for the first answer.
+
+        Raises:
+            AssertionError: It ended instead, or took too long.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                httpx.get(f"{self.url}/health/ready").raise_for_status()
+            except httpx.HTTPError:
+                time.sleep(0.02)
+            else:
+                parent = psutil.Process(self.process.pid)
+                self.tree = [parent, *parent.children(recursive=True)]
+                return
+        raise AssertionError(self.log.read_text())
+
+    def end(self, signal_number: int = signal.SIGTERM) -> int:
+        """Send a signal to the command, wait for all of its processes; return the exit status."""
+        self.process.send_signal(signal_number)
+        status = self.process.wait(STOP_SECONDS)
+        _, alive = psutil.wait_procs(self.tree, STOP_SECONDS)
+        assert not alive, alive
+        return status
+
+    def kill(self) -> None:
+        """End whatever is left, without an error."""
+        for process in [*self.tree, *_descendants(self.process.pid)]:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(STOP_SECONDS)
+        self._collect_log()
+
+    def _collect_log(self) -> None:
+        """Keep what it logged for the tests that search it, wherever the file is by now."""
+        with self._written as log:
+            log.seek(0)
+            lines = log.read().splitlines()
+        LINES.extend(line for line in lines if not line.startswith(GREETINGS))
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+@contextmanager
+def serving(cwd: Path = PROJECT_ROOT, *options: str, **settings: str) -> Iterator[Server]:
+    """Serve until the block ends; then nothing of it is left."""
+    server = Server(cwd, settings, options)
+    try:
+        server.wait_until_ready()
+        yield server
+        if server.process.poll() is None:
+            server.end()
+    except BaseException:
+        print(server.log.read_text())  # noqa: T201 - pytest shows it with the failure
+        raise
+    finally:
+        server.kill()

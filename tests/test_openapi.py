@@ -1,0 +1,82 @@
+"""The description of the API: whole, true to itself, and served without anybody else's server."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import jsonschema_rs
+import pytest
+
+from app.asgi import create_app
+from app.errors import every_error
+from app.openapi import operations
+from tests.api_snapshot import KEPT, taken
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return create_app().openapi_schema.to_schema()
+
+
+def test_paths_and_shapes_are_the_kept_ones() -> None:
+    assert taken() == json.loads(KEPT.read_text()), "renew: python -m tests.api_snapshot"
+
+
+def test_every_operation_is_described_with_an_example(document: dict[str, Any]) -> None:
+    for path, method, operation in operations(document):
+        place = f"{method} {path}"
+        assert operation["summary"], place
+        assert operation["description"].endswith("."), place
+        for parameter in operation.get("parameters", ()):
+            assert parameter["description"], (place, parameter["name"])
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        for body in bodies:
+            for content in body.get("content", {}).values():
+                assert content.keys() & {"example", "examples"}, place
+
+
+def test_every_example_is_what_its_schema_describes(document: dict[str, Any]) -> None:
+    checked = 0
+    for path, method, operation in operations(document):
+        bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
+        contents = [each for body in bodies for each in body.get("content", {}).values()]
+        for content in contents:
+            if "schema" not in content:
+                continue
+            schema = {**content["schema"], "components": document["components"]}
+            validator = jsonschema_rs.validator_for(schema)
+            examples = [each["value"] for each in content.get("examples", {}).values()]
+            for example in [*examples, *([content["example"]] if "example" in content else [])]:
+                errors = [error.message for error in validator.iter_errors(example)]
+                assert not errors, (method, path, errors)
+                checked += 1
+    assert checked > 100
+
+
+def test_every_error_belongs_to_the_tree_or_the_framework(document: dict[str, Any]) -> None:
+    known = {error.code for error in every_error()} | {"PAYLOAD_TOO_LARGE"}
+    for path, method, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                codes = set(response["content"]["application/json"]["examples"])
+                assert codes <= known, (method, path)
+                assert codes, (method, path, status)
+
+
+async def test_the_page_needs_nobody_else(client: httpx.AsyncClient) -> None:
+    page = await client.get("/schema")
+    assert page.status_code == 200
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert addresses
+    for address in addresses:
+        assert address.startswith(("/schema", "data:")), address
+        if address.startswith("/schema/static"):
+            answer = await client.get(address)
+            assert (answer.status_code, len(answer.content) > 1000) == (200, True), address
+
+
+async def test_the_description_is_served(client: httpx.AsyncClient) -> None:
+    served = (await client.get("/schema/openapi.json")).json()
+    assert served["openapi"].startswith("3.1")
+    assert served["paths"]

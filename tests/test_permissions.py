@@ -1,0 +1,404 @@
+"""Every endpoint, every role, public and private rooms; and a refusal changes no row.
+
+What is expected is written out here, and owes nothing to `app.participants.roles`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+import httpx
+import msgspec
+import pytest
+
+from app.asgi import create_app
+from app.auth.sessions import Device, open_session
+from app.database.engine import fetch, fetchval
+from app.database.ids import new_id
+from app.tables import DrawStatus
+from tests import factories
+from tests.applications.apps import manifest
+
+ROLES = (
+    "anonymous",
+    "outsider",
+    "former",
+    "VIEWER",
+    "PARTICIPANT",
+    "MODERATOR",
+    "ORGANIZER",
+    "ADMIN",
+    "platform",
+)
+IN_THE_ROOM = ROLES[3:]
+FROM_MODERATOR = frozenset(ROLES[5:])
+FROM_ORGANIZER = frozenset(ROLES[6:])
+EVERYBODY = frozenset(ROLES)
+SIGNED_IN = EVERYBODY - {"anonymous"}
+PLATFORM = frozenset({"platform"})
+NOT_THERE = httpx.codes.NOT_FOUND
+NOT_CONFIGURED = dict.fromkeys(ROLES, httpx.codes.SERVICE_UNAVAILABLE)
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A request, and who may make it in a public room."""
+
+    method: str
+    path: str
+    allowed: frozenset[str]
+    body: Any = None
+    success: int = 200
+    also: Mapping[str, int] = {}
+    """Who gets another answer than 200, 401 or 403, and which."""
+    draw: DrawStatus | None = None
+    """How far the room's draw has come, if there is one."""
+
+
+ENDPOINTS = [
+    Endpoint("GET", "/rooms/{room}", EVERYBODY),
+    Endpoint("PATCH", "/rooms/{room}", FROM_ORGANIZER, {"name": "Renamed"}),
+    Endpoint("POST", "/rooms/{room}/upgrade", FROM_ORGANIZER, {"targetVersion": "1.1.0"}),
+    Endpoint("DELETE", "/rooms/{room}", FROM_ORGANIZER),
+    Endpoint("GET", "/rooms/{room}/participants", EVERYBODY),
+    Endpoint(
+        "POST",
+        "/rooms/{room}/participants",
+        SIGNED_IN,
+        success=201,
+        also={"former": 200, **dict.fromkeys(IN_THE_ROOM[:-1], 409)},
+    ),
+    Endpoint(
+        "POST", "/rooms/{room}/participants", FROM_MODERATOR, {"userId": "{stranger}"}, success=201
+    ),
+    Endpoint(
+        "POST",
+        "/rooms/{room}/participants/bulk",
+        FROM_MODERATOR,
+        {"participants": [{"userId": "{stranger}"}]},
+    ),
+    Endpoint("GET", "/rooms/{room}/participants.csv", EVERYBODY),
+    Endpoint("GET", "/rooms/{room}/participants/{participant}", EVERYBODY),
+    Endpoint(
+        "GET",
+        "/rooms/{room}/participants/me",
+        frozenset(IN_THE_ROOM[:-1]),
+        also=dict.fromkeys(("anonymous", "outsider", "former", "platform"), NOT_THERE),
+    ),
+    Endpoint(
+        "PATCH",
+        "/rooms/{room}/participants/{participant}",
+        FROM_MODERATOR,
+        {"role": "VIEWER"},
+    ),
+    Endpoint("DELETE", "/rooms/{room}/participants/{participant}", FROM_MODERATOR),
+    Endpoint(
+        "DELETE",
+        "/rooms/{room}/participants/me",
+        frozenset(IN_THE_ROOM[:-1]),
+        also={"platform": NOT_THERE},
+    ),
+    Endpoint("GET", "/rooms/{room}/prizes", EVERYBODY),
+    Endpoint("POST", "/rooms/{room}/prizes", FROM_MODERATOR, {"name": "Phone"}, success=201),
+    Endpoint("GET", "/rooms/{room}/prizes/{prize}", EVERYBODY),
+    Endpoint("PATCH", "/rooms/{room}/prizes/{prize}", FROM_MODERATOR, {"quantity": 7}),
+    Endpoint("DELETE", "/rooms/{room}/prizes/{spare}", FROM_MODERATOR),
+    Endpoint("GET", "/rooms/{room}/winners", EVERYBODY),
+    Endpoint(
+        "POST",
+        "/rooms/{room}/winners",
+        FROM_MODERATOR,
+        {"participantId": "{participant}", "prizeId": "{spare}"},
+        success=201,
+    ),
+    Endpoint("GET", "/rooms/{room}/winners.csv", EVERYBODY),
+    Endpoint("GET", "/rooms/{room}/winners/{winner}", EVERYBODY),
+    Endpoint("DELETE", "/rooms/{room}/winners/{winner}", FROM_ORGANIZER),
+    Endpoint("GET", "/rooms/{room}/draws", EVERYBODY, draw=DrawStatus.DRAWN),
+    Endpoint("POST", "/rooms/{room}/draws", FROM_MODERATOR, success=201),
+    Endpoint("GET", "/rooms/{room}/draws/{draw}", EVERYBODY, draw=DrawStatus.ANNOUNCED),
+    Endpoint("POST", "/rooms/{room}/draws/{draw}/close", FROM_MODERATOR, draw=DrawStatus.ANNOUNCED),
+    Endpoint("POST", "/rooms/{room}/draws/{draw}/draw", FROM_MODERATOR, draw=DrawStatus.CLOSED),
+    Endpoint(
+        "DELETE",
+        "/rooms/{room}/draws/{draw}",
+        FROM_MODERATOR,
+        {"reason": "The prize broke."},
+        draw=DrawStatus.ANNOUNCED,
+    ),
+    Endpoint("GET", "/rooms/{room}/draws/{draw}/record", EVERYBODY, draw=DrawStatus.CLOSED),
+    Endpoint("GET", "/rooms/{room}/draws/{draw}/entrants.txt", EVERYBODY, draw=DrawStatus.CLOSED),
+]
+ELSEWHERE = [
+    Endpoint("GET", "/rooms", EVERYBODY),
+    Endpoint(
+        "POST",
+        "/rooms",
+        SIGNED_IN,
+        {"name": "Mine", "appId": "{app}", "appSettings": factories.SETTINGS},
+        success=201,
+    ),
+    Endpoint("GET", "/users/{stranger}", SIGNED_IN),
+    Endpoint("PATCH", "/users/{stranger}", frozenset(), {"name": "Hijacked"}),
+    Endpoint("DELETE", "/users/{stranger}", frozenset()),
+    Endpoint("PATCH", "/users/{self}", SIGNED_IN, {"name": "Renamed"}),
+    Endpoint("DELETE", "/users/{self}", SIGNED_IN),
+    Endpoint("GET", "/apps", EVERYBODY),
+    Endpoint(
+        "POST", "/apps", PLATFORM, {"appId": "app_{fresh}", "manifest": manifest()}, success=201
+    ),
+    Endpoint("GET", "/apps/{app}", EVERYBODY),
+    Endpoint("PATCH", "/apps/{app}", PLATFORM, {"manifest": manifest("1.2.0")}),
+    Endpoint("PATCH", "/apps/{app}", PLATFORM, {"isActive": False}),
+    Endpoint("DELETE", "/apps/{spare_app}", PLATFORM),
+    Endpoint("POST", "/apps/{app}/secret", PLATFORM, success=201),
+    Endpoint("GET", "/apps/{app}/versions", EVERYBODY),
+    Endpoint(
+        "POST", "/apps/{app}/versions/{version}/deprecate", PLATFORM, {"reason": "Counts twice."}
+    ),
+    Endpoint("POST", "/auth/login", EVERYBODY, {"email": "{demo}", "password": "password123"}),
+    Endpoint("POST", "/auth/refresh", EVERYBODY, {"refreshToken": "{refresh_token}"}),
+    Endpoint("POST", "/auth/logout", SIGNED_IN),
+    Endpoint("GET", "/auth/me", SIGNED_IN),
+    Endpoint("GET", "/auth/sessions", SIGNED_IN),
+    Endpoint("DELETE", "/auth/sessions", SIGNED_IN),
+    Endpoint("DELETE", "/auth/sessions/{session}", SIGNED_IN),
+    Endpoint(
+        "DELETE",
+        "/auth/sessions/{their_session}",
+        frozenset(),
+        also=dict.fromkeys(SIGNED_IN, NOT_THERE),
+    ),
+    Endpoint(
+        "POST", "/auth/revocations", PLATFORM, {"userId": "{stranger}", "reason": "Lost"}, 201
+    ),
+    *(
+        Endpoint("GET", f"/auth/{{provider}}{step}", frozenset(), also=NOT_CONFIGURED)
+        for step in ("", "/url", "/callback")
+    ),
+]
+OPEN_TO_ALL = [
+    "/health/live",
+    "/health/ready",
+    "/metrics",
+    "/verify",
+    "/rooms/{room}/draws/{draw}",
+    "/rooms/{room}/draws/{draw}/code.svg",
+    "/schema",
+    "/schema/openapi.json",
+]
+"""Pages, which show nothing of anybody."""
+BESIDES = ("/admin", "/schema/")
+"""The administrators' page, which has roles and tests of its own; files of the API page."""
+
+
+def name_of(endpoint: Endpoint) -> str:
+    with_body = "+" if endpoint.body else ""
+    return f"{endpoint.method}{with_body} {endpoint.path}"
+
+
+class Scene(msgspec.Struct):
+    """A room with somebody in it, and the person who asks."""
+
+    headers: dict[str, str]
+    ids: dict[str, str]
+
+    def fill(self, template: Any) -> Any:
+        match template:
+            case str():
+                return template.format_map(self.ids)
+            case dict():
+                return {name: self.fill(value) for name, value in template.items()}
+            case list():
+                return [self.fill(value) for value in template]
+            case _:
+                return template
+
+
+async def scene(role: str, *, is_public: bool, draw: DrawStatus | None = None) -> Scene:
+    app = await factories.released_app("1.0.0", "1.1.0")
+    room = await factories.room(app_id=app["appId"], isPublic=is_public)
+    asker = None if role == "anonymous" else await factories.user(isAdmin=role == "platform")
+    if asker is not None and role not in {"outsider", "platform"}:
+        await factories.participant(
+            room["id"],
+            asker["id"],
+            role="PARTICIPANT" if role == "former" else role,
+            deletedAt=factories.now() if role == "former" else None,
+        )
+    participant = await factories.participant(room["id"])
+    prize = await factories.prize(room["id"], quantity=3, quantityRemaining=2)
+    spare = await factories.prize(room["id"], name="Gift card")
+    winner = await factories.winner(room["id"], participant["id"], prize["id"])
+    stranger, demo = await factories.user(), await factories.user(provider="demo")
+    theirs = await factories.session(stranger["id"])
+    pair = await open_session(
+        stranger["id"], stranger["email"], Device(None, None), factories.now()
+    )
+    headers = await factories.bearer(asker)
+    if draw is not None:
+        await factories.draw(room["id"], draw)
+    ids = {
+        "room": room["id"],
+        "participant": participant["id"],
+        "prize": prize["id"],
+        "spare": spare["id"],
+        "winner": winner["id"],
+        "draw": "1",
+        "app": room["appId"],
+        "spare_app": (await factories.app())["appId"],
+        "version": "1.0.0",
+        "fresh": new_id(),
+        "stranger": stranger["id"],
+        "self": asker["id"] if asker else "nobody",
+        "demo": demo["email"],
+        "refresh_token": pair.refreshToken,
+        "session": await session_of(asker) if asker else theirs["id"],
+        "their_session": theirs["id"],
+        "provider": "google",
+    }
+    return Scene(headers, ids)
+
+
+async def session_of(person: asyncpg.Record) -> str:
+    found: str = await fetchval('SELECT id FROM sessions WHERE "userId" = $1', person["id"])
+    return found
+
+
+async def all_rows() -> Mapping[str, list[str]]:
+    """Return every row of every table as text, sorted."""
+    tables = await fetch(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
+        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+    )
+    return {
+        table: [row[0] for row in await fetch(f"SELECT t::text FROM {table} t ORDER BY 1")]
+        for (table,) in tables
+    }
+
+
+def expected_status(endpoint: Endpoint, role: str, *, hidden: bool) -> int:
+    if hidden:
+        return NOT_THERE
+    if role in endpoint.also:
+        return endpoint.also[role]
+    if role in endpoint.allowed:
+        return endpoint.success
+    return 401 if role == "anonymous" else 403
+
+
+async def ask(client: httpx.AsyncClient, place: Scene, endpoint: Endpoint) -> httpx.Response:
+    body = {} if endpoint.body is None else {"json": place.fill(endpoint.body)}
+    path = "/api/v1" + place.fill(endpoint.path)
+    return await client.request(endpoint.method, path, headers=place.headers, **body)
+
+
+@pytest.mark.parametrize("is_public", [True, False], ids=["public", "private"])
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=name_of)
+async def test_each_role_may_do_its_own_in_a_room(
+    client: httpx.AsyncClient, endpoint: Endpoint, *, is_public: bool
+) -> None:
+    for role in ROLES:
+        place = await scene(role, is_public=is_public, draw=endpoint.draw)
+        hidden = not is_public and role not in IN_THE_ROOM
+        before = await all_rows()
+
+        answer = await ask(client, place, endpoint)
+
+        expected = expected_status(endpoint, role, hidden=hidden)
+        assert (role, answer.status_code) == (role, expected), answer.text
+        changes = answer.is_success and endpoint.method != "GET"
+        assert (await all_rows() != before) == changes, role
+
+
+@pytest.mark.parametrize("endpoint", ELSEWHERE, ids=name_of)
+async def test_each_person_may_do_their_own_elsewhere(
+    client: httpx.AsyncClient, endpoint: Endpoint
+) -> None:
+    for role in ROLES:
+        place = await scene(role, is_public=True)
+        before = await all_rows()
+
+        answer = await ask(client, place, endpoint)
+
+        expected = expected_status(endpoint, role, hidden=False)
+        assert (role, answer.status_code) == (role, expected), answer.text
+        changes = answer.is_success and endpoint.method != "GET"
+        assert (await all_rows() != before) == changes, role
+
+
+INPUTS: list[dict[str, Any]] = [
+    {},
+    {"json": {"no": "such member"}},
+    {"json": {"role": "NO_SUCH_ROLE", "quantity": -1}},
+    {"content": b"{ not json"},
+    {"content": b"x" * 1_500_000},
+    {"content": b"a=b", "extra": "application/x-www-form-urlencoded"},
+    {"params": {"nonsense": "1"}},
+    {"params": {"limit": "0", "cursor": "rubbish"}},
+]
+
+
+@pytest.mark.parametrize("role", ["anonymous", "outsider", "former"])
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=name_of)
+async def test_a_private_room_is_told_by_nothing_from_one_that_is_not_there(
+    client: httpx.AsyncClient, endpoint: Endpoint, role: str
+) -> None:
+    place = await scene(role, is_public=False)
+    missing = Scene(place.headers, {**place.ids, "room": "c" + "0" * 24})
+
+    for given in INPUTS:
+        options = {name: value for name, value in given.items() if name != "extra"}
+        sent = {**place.headers, "If-Match": '"1"'}
+        if "extra" in given:
+            sent["Content-Type"] = given["extra"]
+        told = [
+            await client.request(
+                endpoint.method, "/api/v1" + each.fill(endpoint.path), headers=sent, **options
+            )
+            for each in (place, missing)
+        ]
+        assert [each.status_code for each in told] == [404, 404], given
+        assert shape(told[0]) == shape(told[1])
+
+
+def shape(answer: httpx.Response) -> tuple[Any, ...]:
+    """Return all of an answer that a client could compare, but for the request's id."""
+    error = answer.json()["error"]
+    headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+    return answer.status_code, error["code"], error["message"], error["details"], headers
+
+
+@pytest.mark.parametrize("path", OPEN_TO_ALL)
+async def test_a_page_is_the_same_for_everybody_and_about_no_room(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    told = set()
+    for role in ("anonymous", "outsider", "ORGANIZER", "platform"):
+        place = await scene(role, is_public=False)
+        for room in (place.ids["room"], "c" + "0" * 24):
+            here = Scene(place.headers, {**place.ids, "room": room})
+            answer = await client.get(here.fill(path), headers=here.headers)
+            told.add((answer.status_code, answer.text if path.endswith("{draw}") else ""))
+
+    assert len(told) == 1, told
+
+
+def test_the_walk_leaves_out_no_endpoint() -> None:
+    walked = {
+        *((each.method, pattern_of(f"/api/v1{each.path}")) for each in [*ENDPOINTS, *ELSEWHERE]),
+        *(("GET", pattern_of(path)) for path in OPEN_TO_ALL),
+    }
+    served = {
+        (method, pattern_of(route.path_format))
+        for route in create_app().routes
+        if not route.path_format.startswith(BESIDES)
+        or route.path_format.removeprefix("/schema/") == "openapi.json"
+        for method in route.methods - {"OPTIONS"}
+    }
+    assert walked == served
+
+
+def pattern_of(path: str) -> str:
+    """Write a path with its parameters bare; a participant's `me` stands for one."""
+    return re.sub(r"{\w+}", "{}", path.replace("/participants/me", "/participants/{}"))

@@ -1,0 +1,209 @@
+"""Awards of one prize that wait for each other are made together, each as if alone."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import asyncpg
+import httpx
+import pytest
+
+from app.database.engine import fetch, fetchval
+from app.winners import service
+from tests import factories
+from tests.waiting import eventually
+from tests.winners.test_races import Place, place, stock_and_winners
+
+__all__ = ["place"]
+
+STOCK = 9
+
+
+@pytest.fixture
+async def held(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """Hold every prize, so that awards have to wait."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def prize_id(place: Place, held: asyncpg.Connection) -> str:
+    prize_id: str = (await factories.prize(place.room_id, quantity=STOCK))["id"]
+    await held.execute("BEGIN")
+    await held.execute("SELECT 1 FROM prizes FOR NO KEY UPDATE")
+    return prize_id
+
+
+async def all_wait(place: Place, prize_id: str, count: int) -> None:
+    """Return when one award is under way and the others wait for it."""
+
+    async def wait() -> bool:
+        waiting = service._waiting.get((place.room_id, prize_id))
+        return waiting is not None and len(waiting) == count - 1
+
+    await eventually(wait)
+
+
+async def test_each_gets_the_answer_that_it_would_get_alone(
+    place: Place, prize_id: str, held: asyncpg.Connection
+) -> None:
+    people = place.participants
+    viewer = await factories.participant(place.room_id, role="VIEWER")
+    stranger = await factories.participant((await factories.room())["id"])
+    wanted = [*people[:4], people[1], viewer["id"], stranger["id"], "nobody", *people[4:8]]
+    answers = [asyncio.create_task(place.award(wanted[0], prize_id))]
+    await all_wait(place, prize_id, 1)
+    answers += [asyncio.create_task(place.award(who, prize_id)) for who in wanted[1:]]
+    await all_wait(place, prize_id, len(wanted))
+
+    await held.execute("COMMIT")
+
+    codes = Counter(
+        answer.json().get("error", {}).get("code", answer.status_code)
+        for answer in await asyncio.gather(*answers)
+    )
+    assert codes == {201: 8, "CONFLICT": 2, "NOT_FOUND": 2}
+    assert await stock_and_winners(prize_id) == (STOCK, 1, 8)
+    assert not service._waiting
+
+
+async def test_the_last_units_go_to_those_who_asked_first(
+    place: Place, prize_id: str, held: asyncpg.Connection
+) -> None:
+    answers = []
+    for number, who in enumerate(place.participants[: STOCK + 3], 1):
+        answers.append(asyncio.create_task(place.award(who, prize_id)))
+        await all_wait(place, prize_id, number)
+
+    await held.execute("COMMIT")
+
+    statuses = [(await answer).status_code for answer in answers]
+    assert statuses == [201] * STOCK + [400] * 3
+    transactions = await fetchval(
+        'SELECT count(DISTINCT xmin::text) FROM winners WHERE "prizeId" = $1', prize_id
+    )
+    assert transactions == 2
+
+
+async def test_who_gave_up_while_waiting_wins_nothing(
+    place: Place, prize_id: str, held: asyncpg.Connection
+) -> None:
+    answers = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[:6]]
+    await all_wait(place, prize_id, 6)
+    waiting = service._waiting[place.room_id, prize_id]
+    gone = {waiting[0].participant_id, waiting[3].participant_id}
+
+    for answer, who in zip(answers, place.participants, strict=False):
+        if who in gone:
+            answer.cancel()
+    await eventually(lambda: _cancelled(answers, 2))
+    await held.execute("COMMIT")
+
+    ended = await asyncio.gather(*answers, return_exceptions=True)
+    assert sum(isinstance(each, httpx.Response) and each.is_success for each in ended) == 4
+    winners = {row["participantId"] for row in await fetch('SELECT "participantId" FROM winners')}
+    assert winners == {*place.participants[:6]} - gone
+
+
+async def _cancelled(tasks: list[asyncio.Task[httpx.Response]], count: int) -> bool:
+    return sum(task.done() for task in tasks) == count
+
+
+async def test_the_first_one_giving_up_does_not_stop_the_others(
+    place: Place, prize_id: str, held: asyncpg.Connection
+) -> None:
+    first = asyncio.create_task(place.award(place.participants[0], prize_id))
+    await all_wait(place, prize_id, 1)
+    others = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[1:5]]
+    await all_wait(place, prize_id, 5)
+
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await held.execute("COMMIT")
+
+    assert [(await answer).status_code for answer in others] == [201] * 4
+    assert await stock_and_winners(prize_id) == (STOCK, STOCK - 4, 4)
+
+
+async def test_what_fails_together_is_tried_alone(
+    place: Place, prize_id: str, held: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_AWARD_TOGETHER", "SELECT 1 / 0 WHERE $1 || $2 || $3 <> $4 || $5")
+    answers = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[:5]]
+    await all_wait(place, prize_id, 5)
+
+    await held.execute("COMMIT")
+
+    assert [(await answer).status_code for answer in answers] == [201] * 5
+    assert await stock_and_winners(prize_id) == (STOCK, STOCK - 5, 5)
+
+
+async def test_a_room_that_closes_meanwhile_awards_nobody_who_waited(
+    place: Place, prize_id: str, held: asyncpg.Connection
+) -> None:
+    answers = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[:5]]
+    await all_wait(place, prize_id, 5)
+    # The one under way holds the room, so closing comes after it and may come before the others.
+    closing = asyncio.create_task(place.send("PATCH", "", {"status": "COMPLETED"}))
+
+    await held.execute("COMMIT")
+
+    assert (await closing).status_code == 200
+    codes = Counter(answer.status_code for answer in await asyncio.gather(*answers))
+    assert codes.keys() <= {201, 409}
+    _, remaining, winners = await stock_and_winners(prize_id)
+    assert (STOCK - remaining, winners) == (codes[201], codes[201])
+
+
+async def test_awards_with_a_key_and_without_share_one_prize(place: Place) -> None:
+    prize = await factories.prize(place.room_id, quantity=10)
+    body = {"prizeId": prize["id"]}
+
+    async def with_key(who: str) -> int:
+        answer = await place.client.post(
+            f"/api/v1/rooms/{place.room_id}/winners",
+            json={**body, "participantId": who},
+            headers={**place.headers, "Idempotency-Key": who},
+        )
+        return answer.status_code
+
+    async def plainly(who: str) -> int:
+        return (await place.award(who, prize["id"])).status_code
+
+    statuses = await asyncio.gather(
+        *(with_key(who) for who in place.participants[::3]),
+        *(plainly(who) for who in place.participants[1::3]),
+        *(plainly(who) for who in place.participants[2::3]),
+    )
+
+    assert Counter(statuses) == {201: 10, 400: 22}
+    assert await stock_and_winners(prize["id"]) == (10, 0, 10)
+
+
+async def test_two_processes_never_give_more_than_there_is(place: Place, database: str) -> None:
+    prize = await factories.prize(place.room_id, quantity=10)
+
+    async def elsewhere(number: int, who: str) -> bool:
+        """Award as another process does: with the same statement, on a connection of its own."""
+        connection = await asyncpg.connect(database)
+        won = await connection.fetch(
+            service._AWARD, f"w{number}", place.room_id, who, prize["id"], None
+        )
+        await connection.close()
+        return bool(won)
+
+    here, there = place.participants[:16], place.participants[8:24]
+    answers = await asyncio.gather(
+        *(place.award(who, prize["id"]) for who in here),
+        *(elsewhere(number, who) for number, who in enumerate(there)),
+        return_exceptions=True,
+    )
+
+    won = sum(
+        each is True or (isinstance(each, httpx.Response) and each.is_success) for each in answers
+    )
+    failed = [each for each in answers if isinstance(each, BaseException)]
+    assert won == 10
+    assert all(isinstance(each, asyncpg.UniqueViolationError) for each in failed)
+    assert await stock_and_winners(prize["id"]) == (10, 0, 10)
