@@ -162,6 +162,8 @@ class EmbeddedServer:
             # The directory may have been removed: then PostgreSQL ends by itself in a minute.
             with suppress(FileNotFoundError), _locked(self.directory / "start.lock"):
                 self._leave(users)
+                # Before the next one gets its turn, who might else not know itself the last.
+                fcntl.flock(users, fcntl.LOCK_UN)
         finally:
             os.close(users)
 

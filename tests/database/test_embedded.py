@@ -209,6 +209,26 @@ def test_only_the_last_of_two_processes_stops_it(server: EmbeddedServer) -> None
     assert postmasters(server.directory) == []
 
 
+def test_who_leaves_at_once_with_another_is_still_the_last(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = EmbeddedServer(server.directory, durable=False)
+    server.join()
+    last.join()
+    close = os.close
+    users = server._users
+
+    def last_leaves_before(descriptor: int) -> None:
+        if descriptor == users:
+            last.leave()
+            assert postmasters(server.directory) == []
+        close(descriptor)
+
+    monkeypatch.setattr(os, "close", last_leaves_before)
+    server.leave()
+    assert last._users is None
+
+
 def test_two_processes_can_make_the_first_start_at_once(fresh: Path) -> None:
     users = [User(fresh), User(fresh), User(fresh)]
     for user in users:
