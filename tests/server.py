@@ -1,6 +1,7 @@
 """The real server, started as a newcomer starts it."""
 
 import atexit
+import itertools
 import os
 import shutil
 import signal
@@ -9,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -28,12 +29,21 @@ START_SECONDS = 60
 STOP_SECONDS = 60
 COMMAND = ("uv", "run", "litestar", "run")
 
+FIRST_PORT, LAST_PORT = 20_000, 32_767
+"""Below those that Linux gives to outgoing connections: one of these could take a port that was
+free a moment ago, before the server that it is for listens on it."""
+_ports = itertools.cycle(range(FIRST_PORT, LAST_PORT + 1))
+for _ in range(os.getpid() * 101 % (LAST_PORT + 1 - FIRST_PORT)):  # others may be testing as well
+    next(_ports)
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that nobody listens on, another one each time."""
+    for port in _ports:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -116,11 +126,7 @@ class Server:
 
     def kill(self) -> None:
         """End whatever is left, without an error."""
-        for process in [*self.tree, *_descendants(self.process.pid)]:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        kill_all([*self.tree, *_descendants(self.process.pid)])
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(STOP_SECONDS)
@@ -132,6 +138,13 @@ class Server:
             log.seek(0)
             lines = log.read().splitlines()
         LINES.extend(line for line in lines if not line.startswith(GREETINGS))
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill those that are still there: the end of one may be the end of others."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

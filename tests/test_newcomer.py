@@ -16,7 +16,7 @@ import pytest
 
 from app.database.embedded import EmbeddedServer
 from app.settings import PROJECT_ROOT, SettingsError, load
-from tests.server import Server, free_port, run, serving
+from tests.server import Server, free_port, kill_all, run, serving
 
 PATIENCE = 60
 """Seconds that something may take on a busy machine."""
@@ -98,7 +98,7 @@ def test_a_newcomer_does_the_whole_job(checkout: Path) -> None:
         assert alice.ask("POST", f"{path}/winners", award, status=409)["code"] == "ROOM_NOT_ACTIVE"
         alice.ask("DELETE", path)
         assert alice.ask("GET", path, status=404)["code"] == "NOT_FOUND"
-    assert not postgres_of(checkout)
+    _wait_until_gone(checkout)
 
 
 @pytest.mark.timeout(240)
@@ -181,8 +181,7 @@ async def _award_until_killed(
                 assert answer.status_code == 201, answer.text
                 confirmed.append(body["participantId"])
                 if len(confirmed) == 100:
-                    for process in server.tree:
-                        process.kill()
+                    kill_all(server.tree)
 
     await asyncio.gather(*(award() for _ in range(8)))
     return len(confirmed)

@@ -1,8 +1,6 @@
 """SIGKILL between any two statements: the next call goes on or repeats, nothing is drawn twice."""
 
 import asyncio
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -16,7 +14,7 @@ from app.draws.schemas import record_of
 from app.draws.service import find_draw, read_entrants
 from app.settings import PROJECT_ROOT
 from tests.draws.conftest import Stage, check_stock, moderator
-from tests.server import Server, serving
+from tests.server import Server, kill_all, serving
 
 PEOPLE = """
     INSERT INTO users (id, email, "updatedAt")
@@ -142,6 +140,5 @@ async def test_a_killed_server_leaves_the_draw_to_the_next(stage: Stage, room: s
 async def kill_during(server: Server, call: Awaitable[httpx.Response]) -> None:
     request = asyncio.ensure_future(call)
     await asyncio.sleep(0.03)
-    for process in server.tree:
-        os.kill(process.pid, signal.SIGKILL)
+    kill_all(server.tree)
     await asyncio.gather(request, return_exceptions=True)

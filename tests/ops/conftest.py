@@ -10,6 +10,7 @@ import pytest
 from app.database import migrations, seed
 from app.database.embedded import EmbeddedServer
 from app.database.engine import DB, fetch
+from tests.server import kill_all
 
 
 class OwnPostgres:
@@ -30,12 +31,12 @@ class OwnPostgres:
         self._server.leave()
 
     def kill(self) -> None:
-        for process in self.processes():
-            process.kill()
+        kill_all(self.processes())
 
     def freeze(self) -> None:
         for process in self.processes():
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # its work was done
+                process.suspend()
 
     def thaw(self) -> None:
         for process in reversed(self.processes()):
