@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -11,6 +13,7 @@ import pytest
 from app.database.engine import fetch, fetchrow, fetchval
 from tests import factories
 from tests.answers import Headers, code_of
+from tests.waiting import eventually
 
 ROOMS = "/api/v1/rooms"
 
@@ -75,17 +78,34 @@ async def test_a_key_with_another_request_is_a_conflict(
 
 
 async def test_of_many_at_once_one_is_done(
-    client: httpx.AsyncClient, prizes: str, headers: Headers
+    client: httpx.AsyncClient, database: str, prizes: str, headers: Headers
 ) -> None:
-    answers = await asyncio.gather(
-        *(client.post(prizes, json={"name": "Phone"}, headers=headers) for _ in range(8))
-    )
+    async with prizes_held(database):
+        requests = [
+            asyncio.create_task(client.post(prizes, json={"name": "Phone"}, headers=headers))
+            for _ in range(8)
+        ]
+        await eventually(lambda: have_ended(requests, 7))
+    codes = Counter(each.status_code for each in await asyncio.gather(*requests))
 
-    codes = Counter(each.status_code for each in answers)
-    assert set(codes) <= {201, 409}
-    assert codes[409] > 0
-    assert len({each.content for each in answers if each.status_code == 201}) == 1
+    assert codes == {201: 1, 409: 7}
     assert await prize_count() == 1
+
+
+@asynccontextmanager
+async def prizes_held(database: str) -> AsyncIterator[None]:
+    """Let whoever adds a prize wait until the block ends."""
+    connection = await asyncpg.connect(database)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE prizes IN SHARE MODE")
+            yield
+    finally:
+        await connection.close()
+
+
+async def have_ended(requests: list[asyncio.Task[httpx.Response]], count: int) -> bool:
+    return sum(request.done() for request in requests) == count
 
 
 async def test_the_same_key_of_somebody_else_is_another(
@@ -178,8 +198,10 @@ async def test_what_is_kept_goes_with_the_person(
 async def test_control_without_the_lock_many_at_once_are_done(
     client: httpx.AsyncClient, prizes: str, headers: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    all_have_looked = asyncio.Barrier(8)
+
     async def look(_: str) -> None:
-        return None
+        await all_have_looked.wait()
 
     monkeypatch.setattr("app.idempotency._lock", look)
 

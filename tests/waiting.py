@@ -1,7 +1,11 @@
 """Waiting for something that becomes true, and failing when it does not in time."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from typing import Any
+
+from app.database.engine import fetchval
 
 PAUSE_SECONDS = 0.02
 
@@ -12,8 +16,28 @@ async def eventually(condition: Callable[[], Awaitable[object]], seconds: float 
     Raises:
         AssertionError: It did not, for that long.
     """
-    for _ in range(int(seconds / PAUSE_SECONDS)):
-        if await condition():
-            return
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s")
         await asyncio.sleep(PAUSE_SECONDS)
-    raise AssertionError(f"not within {seconds} s")
+
+
+async def somebody_waits() -> bool:
+    """Tell whether a statement on the database of this test waits for a lock."""
+    return bool(
+        await fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
+    )
+
+
+async def is_held_up(task: asyncio.Task[Any]) -> bool:
+    """Return whether the task, alone at work, has to wait for a lock, or else has ended."""
+
+    async def is_decided() -> bool:
+        return task.done() or await somebody_waits()
+
+    await eventually(is_decided)
+    return not task.done()

@@ -16,6 +16,7 @@ from app.applications.compatibility import breaking_within_major
 from app.database.engine import fetch, fetchval
 from tests import factories
 from tests.applications.apps import Administrator, error_of, manifest, schema
+from tests.waiting import is_held_up
 
 PUBLISHERS = 8
 COUNT: Any = {"type": "integer", "minimum": 1}
@@ -345,7 +346,7 @@ async def test_a_room_in_the_making_holds_its_app(
     person = await factories.user()
 
     deletion = asyncio.create_task(administrator.send("DELETE", "/app_raffle"))
-    done, _ = await asyncio.wait([deletion], timeout=0.5)
+    was_held_up = await is_held_up(deletion)
     await maker.execute(
         'INSERT INTO rooms (id, name, "appId", "appSettings", "createdBy", "updatedAt") '
         "VALUES ('r1', 'A raffle', 'app_raffle', '{}', $1, now())",
@@ -356,7 +357,7 @@ async def test_a_room_in_the_making_holds_its_app(
     answer = await deletion
 
     holds = lock == "FOR SHARE"
-    assert bool(done) != holds
+    assert was_held_up == holds
     assert answer.status_code == (409 if holds else 200)
     assert await orphans() == (0 if holds else 1)
 
@@ -372,11 +373,11 @@ async def test_a_room_that_waits_for_a_publisher_takes_the_new_version(
     await publisher.execute("UPDATE apps SET \"manifestVersion\" = '2.0.0', manifest = $1", new)
 
     room = asyncio.create_task(administrator.open_room({"n": 1}))
-    done, _ = await asyncio.wait([room], timeout=0.5)
+    was_held_up = await is_held_up(room)
     await transaction.commit()
     await publisher.close()
     answer: httpx.Response = await room
 
-    assert not done
+    assert was_held_up
     assert answer.status_code == 201, answer.text
     assert answer.json()["data"]["appManifestVersion"] == "2.0.0"

@@ -14,8 +14,11 @@ from app.participants.service import remove_participant
 from app.prizes.service import change_prize
 from app.winners.service import award, revoke
 from tests.draws.conftest import PLAYERS, check_stock, moderator, stock, terms
+from tests.waiting import is_held_up
 
 ROUNDS = 8
+PATIENCE = 30
+"""Seconds that something may take on a busy machine that would otherwise wait for good."""
 pytestmark = pytest.mark.usefixtures("room")
 
 
@@ -133,12 +136,14 @@ async def _outside(call: Awaitable[Any]) -> list[Any]:
 async def test_without_the_lock_a_draw_would_be_drawn_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    both_have_read = asyncio.Barrier(2)
+
     async def unlocked(member: Any, number: int) -> asyncpg.Record:
         row = await fetchrow(
             'SELECT * FROM draws WHERE "roomId" = $1 AND number = $2', member.room_id, number
         )
         assert row is not None
-        await asyncio.sleep(0.1)
+        await both_have_read.wait()
         return row
 
     await fetch('UPDATE prizes SET quantity = 9, "quantityRemaining" = 9')
@@ -191,9 +196,12 @@ async def test_stock_and_winners_agree_whatever_happens_beside_a_draw() -> None:
 async def test_without_taking_units_under_lock_stock_would_be_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pause = Pause()
+
     async def careless(member: Any, units: dict[str, int]) -> None:  # noqa: ARG001 - the real one's
         left = {prize_id: await stock(prize_id) for prize_id in units}
-        await asyncio.sleep(0.2)
+        pause.reached.set()
+        await pause.over.wait()
         for prize_id, count in units.items():
             await fetch(
                 'UPDATE prizes SET "quantityRemaining" = $2 WHERE id = $1',
@@ -201,14 +209,14 @@ async def test_without_taking_units_under_lock_stock_would_be_lost(
                 left[prize_id] - count,
             )
 
-    async def later() -> None:
-        await asyncio.sleep(0.1)
-        await award(moderator(), participant_id="max", prize_id="book", metadata=None)
-
     monkeypatch.setattr(service, "_take_units", careless)
     await fetch('UPDATE prizes SET quantity = 9, "quantityRemaining" = 9')
     number = await closed_draw(prizes=(service.WantedPrize("book", 2),))
-    await at_once(draw(number), later())
+    drawing = asyncio.create_task(draw(number))
+    await pause.reached.wait()
+    await award(moderator(), participant_id="max", prize_id="book", metadata=None)
+    pause.over.set()
+    await drawing
     with pytest.raises(AssertionError, match="book"):
         await check_stock()
 
@@ -226,9 +234,9 @@ async def test_nobody_waits_for_a_closing_or_a_ranking(monkeypatch: pytest.Monke
     monkeypatch.setattr(service, "_freeze_entrants", slow)
     task = asyncio.create_task(service.close(moderator(), number))
     await reached.wait()
-    await asyncio.wait_for(remove_participant(moderator(), "eva"), 5)
+    await asyncio.wait_for(remove_participant(moderator(), "eva"), PATIENCE)
     await asyncio.wait_for(
-        award(moderator(), participant_id="ann", prize_id="phone", metadata=None), 5
+        award(moderator(), participant_id="ann", prize_id="phone", metadata=None), PATIENCE
     )
     go_on.set()
     await task
@@ -237,7 +245,7 @@ async def test_nobody_waits_for_a_closing_or_a_ranking(monkeypatch: pytest.Monke
     monkeypatch.setattr(service, "first_ranked", slow)
     task = asyncio.create_task(draw(number))
     await reached.wait()
-    await asyncio.wait_for(remove_participant(moderator(), "dan"), 5)
+    await asyncio.wait_for(remove_participant(moderator(), "dan"), PATIENCE)
     go_on.set()
     await task
 
@@ -250,8 +258,7 @@ async def test_a_room_that_completes_meanwhile_draws_nothing() -> None:
         await change.start()
         await completed.execute("UPDATE rooms SET status = 'COMPLETED' WHERE id = 'room'")
         task = asyncio.create_task(draw(number))
-        await asyncio.sleep(0.3)
-        assert not task.done()
+        assert await is_held_up(task)
         await change.commit()
         with pytest.raises(AppError, match="not active"):
             await task
@@ -301,8 +308,7 @@ async def test_what_a_draw_has_locked_stays_until_it_is_committed(
     drawing = asyncio.create_task(draw(number))
     await pause.reached.wait()
     changing = asyncio.create_task(fetch(change))
-    await asyncio.sleep(0.2)
-    assert not changing.done()
+    assert await is_held_up(changing)
     pause.over.set()
     await drawing
     await changing

@@ -14,7 +14,7 @@ import pytest
 from app.database.engine import fetch, fetchrow, fetchval
 from tests import factories
 from tests.answers import Headers, code_of
-from tests.waiting import eventually
+from tests.waiting import eventually, somebody_waits
 
 
 @pytest.fixture
@@ -325,15 +325,6 @@ async def held(database: str, statement: str) -> AsyncIterator[None]:
             yield
     finally:
         await connection.close()
-
-
-async def somebody_waits() -> bool:
-    return bool(
-        await fetchval(
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-            "AND datname = current_database()"
-        )
-    )
 
 
 @pytest.mark.parametrize(

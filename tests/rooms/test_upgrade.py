@@ -15,6 +15,7 @@ from app.database.engine import fetch, fetchrow, jsonb
 from app.rooms.upgrade import merge
 from tests import factories
 from tests.applications.apps import error_of, manifest, schema
+from tests.waiting import is_held_up
 
 COUNT: Any = {"type": "integer", "minimum": 1}
 COLOR: Any = {"enum": ["red", "green"]}
@@ -302,11 +303,11 @@ async def test_a_change_that_waits_for_an_upgrade_is_held_to_the_new_version(
     )
 
     change = asyncio.create_task(place.change(appSettings=PRESENT))
-    done, _ = await asyncio.wait([change], timeout=0.5)
+    was_held_up = await is_held_up(change)
     await transaction.commit()
     await other.close()
 
-    assert not done
+    assert was_held_up
     error_of(await change, 400, "VALIDATION_ERROR")
     await fetch("UPDATE rooms SET \"appManifestVersion\" = '1.0.0'")
     assert (await place.change(appSettings=PRESENT)).status_code == 200

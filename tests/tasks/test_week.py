@@ -63,6 +63,7 @@ async def live_through(dsn: str, guard: str, until: datetime) -> None:
         now = MONDAY
         while now < until:
             await asyncio.gather(*(sweep(worker, now) for worker in running))
+            running.append(running.pop(0))  # by turns each is told first
             now += timedelta(minutes=20)
 
 

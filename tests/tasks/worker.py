@@ -46,11 +46,14 @@ async def unguarded(job: Job) -> AsyncIterator["Connection | None"]:  # noqa: AR
 
 async def main(dsn: str, guard: str) -> None:
     DB.connect_to(dsn)
+    pause_seconds = 0.0
     if guard == "unguarded":
         runs.exclusive = unguarded
+        pause_seconds = 0.2  # so that the others come meanwhile
     now = datetime.min.replace(tzinfo=UTC)
     scheduler = Scheduler(
-        [job._replace(steps=(Note(job.name),)) for job in jobs("")], clock=lambda: now
+        [job._replace(steps=(Note(job.name, 1, pause_seconds),)) for job in jobs("")],
+        clock=lambda: now,
     )
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
