@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from app.asgi import create_app
@@ -24,7 +25,12 @@ from tests.answers import Headers, check_description
 from tests.logged import collect
 
 # A busy machine is no reason to fail, and the same examples everywhere none to be surprised.
-hypothesis_settings.register_profile("project", deadline=None, derandomize=True)
+hypothesis_settings.register_profile(
+    "project",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 hypothesis_settings.load_profile("project")
 
 logging.setLogRecordFactory(collect)

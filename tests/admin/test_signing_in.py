@@ -94,17 +94,25 @@ async def test_hashing_a_password_does_not_stop_the_server(
     monkeypatch.setattr(Administrator, "_pbkdf2_iteration_count", 1_500_000)
     await set_password(administrator, PASSWORD)
     await sign_in(client)  # builds the page
-    started = time.perf_counter()
-    login = asyncio.create_task(sign_in(client))
-    longest = 0.0
-    while not login.done():
-        before = time.perf_counter()
-        await asyncio.sleep(0.001)
-        longest = max(longest, time.perf_counter() - before)
-    took = time.perf_counter() - started
 
-    assert (await login).status_code == 200
-    assert longest < took / 2
+    async def others_are_served() -> bool:
+        """Tell whether no pause of the event loop was as long as half of a sign-in."""
+        started = time.perf_counter()
+        login = asyncio.create_task(sign_in(client))
+        longest = 0.0
+        while not login.done():
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            longest = max(longest, time.perf_counter() - before)
+        assert (await login).status_code == 200
+        return longest < (time.perf_counter() - started) / 2
+
+    # A busy machine may pause once for as long; hashing on the event loop does it each time.
+    for _ in range(3):
+        if await others_are_served():
+            break
+    else:
+        pytest.fail("nobody is served while a password is hashed")
 
 
 async def test_another_site_can_not_act_in_the_name_of_an_administrator(

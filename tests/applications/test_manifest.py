@@ -290,9 +290,9 @@ def test_size_is_limited() -> None:
 
 def test_ten_megabytes_are_refused_at_once() -> None:
     settings = {"enum": list(range(1_400_000))}
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert settings_faults(settings).keys() == {""}
-    assert time.perf_counter() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 # The settings schema
@@ -497,9 +497,9 @@ def test_number_of_patterns_is_limited() -> None:
 
 
 def test_large_choice_is_accepted_quickly() -> None:
-    begun = time.perf_counter()
+    begun = time.thread_time()
     parse_manifest(manifest(settings={"properties": {"a": {"enum": list(range(9_000))}}}))
-    assert time.perf_counter() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 def test_messages_don_t_repeat_values() -> None:

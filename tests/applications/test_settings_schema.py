@@ -246,8 +246,13 @@ def test_ten_thousand_refusals_leave_the_memory_where_it_was() -> None:
                 check_settings(validator_for("lottery", "1.0.0", LOTTERY), refused)
         return int(psutil.Process().memory_info().rss)
 
-    before = refuse(2_000)
-    assert refuse(10_000) - before < 4_000_000
+    def grows() -> bool:
+        before = refuse(0)
+        return refuse(10_000) - before >= 4_000_000
+
+    refuse(2_000)
+    # What leaks does so each time; this process may grow once for another reason.
+    assert not all(grows() for _ in range(3))
 
 
 # Hostile schemas and settings
@@ -255,9 +260,9 @@ def test_ten_thousand_refusals_leave_the_memory_where_it_was() -> None:
 
 def test_pattern_that_backtracks_elsewhere_is_matched_in_linear_time() -> None:
     validator = SettingsValidator({"properties": {"a": {"pattern": "^(a+)+$"}}})
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert validator.errors({"a": "a" * 30_000 + "b"})
-    assert time.perf_counter() - begun < 0.5
+    assert time.thread_time() - begun < 0.5
 
 
 def test_recursion_is_validated_in_bounded_time() -> None:
@@ -265,16 +270,16 @@ def test_recursion_is_validated_in_bounded_time() -> None:
         "properties": {name: {"anyOf": [{"type": "null"}, {"$ref": "#"}]} for name in "abc"},
         "required": ["end"],
     }
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert SettingsValidator(tree).errors(chain(32))
-    assert time.perf_counter() - begun < 0.5
+    assert time.thread_time() - begun < 0.5
 
 
 def test_many_wrong_values_are_listed_in_bounded_time() -> None:
     validator = SettingsValidator({"properties": {"a": {"items": {"type": "string"}}}})
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert len(validator.errors({"a": [0] * 16_000})) == 1_000
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_wrong_values_times_subschemas_are_listed_up_to_a_bound() -> None:
@@ -282,10 +287,10 @@ def test_wrong_values_times_subschemas_are_listed_up_to_a_bound() -> None:
     validator = SettingsValidator({"properties": {"a": {"items": choices}}})
     listed = validator.errors({"a": ["elsewhere"] * 100})
     assert [fault.pointer for fault in listed] == [f"/a/{index}" for index in range(100)]
-    begun = time.perf_counter()
+    begun = time.thread_time()
     told = validator.errors({"a": ["country 1", *([0] * 10_000)]})
     assert [fault.pointer for fault in told] == ["/a/1"]
-    assert time.perf_counter() - begun < 2
+    assert time.thread_time() - begun < 2
 
 
 def test_first_fault_of_what_fits_is_none() -> None:

@@ -127,6 +127,7 @@ async def hearing(
 ) -> AsyncIterator[Listener]:
     """Hear, and go on believing so however slow the machine is."""
     monkeypatch.setattr("app.database.listener.LEASE_SECONDS", 60.0)
+    monkeypatch.setattr(revocation, "LONGEST_START_SECONDS", 60.0)
     async with revocation.hearing() as listener:
         assert listener.is_hearing
         yield listener

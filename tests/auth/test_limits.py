@@ -183,8 +183,9 @@ async def test_processes_share_a_count_in_redis(redis: OptionalRedis) -> None:
 
 
 async def test_each_process_counts_for_itself_while_redis_is_dead(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("app.database.redis.PAUSE_SECONDS", 60.0)
     limiter = Limiter(OptionalRedis(DEAD_REDIS_URL))
     allowed = [(await limiter.spend(Policy.ANONYMOUS, "somebody")).is_allowed for _ in range(21)]
     assert allowed == [True] * 20 + [False]
@@ -200,6 +201,7 @@ async def test_redis_is_asked_again_after_a_pause(
     async def answer() -> str:
         return "an answer"
 
+    monkeypatch.setattr("app.database.redis.PAUSE_SECONDS", 60.0)
     assert await redis.ask(fail) is None
     assert await redis.ask(answer) is None
     monkeypatch.setattr(redis, "_resume_at", 0.0)

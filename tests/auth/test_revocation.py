@@ -33,7 +33,7 @@ ME = "/api/v1/auth/me"
 ROOM = "a-room"
 
 
-async def until(condition: object, within: float = 5.0) -> float:
+async def until(condition: object, within: float = 30.0) -> float:
     """Return the seconds after which a condition held."""
     assert callable(condition)
     started = time.perf_counter()
@@ -299,24 +299,29 @@ async def test_listener_that_cannot_connect_tries_again_ever_more_slowly(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     attempts: list[float] = []
+    longest: list[float] = []
 
     async def refuse() -> None:
         attempts.append(time.monotonic())
         raise ConnectionRefusedError
 
+    def choose(_: float, greatest: float) -> float:
+        longest.append(greatest)
+        return greatest
+
     monkeypatch.setattr(DB, "get_new_connection", refuse)
     monkeypatch.setattr("app.database.listener.LONGEST_PAUSE_SECONDS", 0.2)
-    monkeypatch.setattr("random.uniform", lambda _, longest: longest)
+    monkeypatch.setattr("random.uniform", choose)
 
     async def catch_up(_: asyncpg.Connection) -> None:
         raise AssertionError
 
     async with running(catch_up):
         await until(lambda: len(attempts) == 5)
+    assert longest[:4] == [0.1, 0.2, 0.2, 0.2]
     pauses = [later - earlier for earlier, later in pairwise(attempts)]
-    assert pauses[0] >= 0.1
-    assert min(pauses[1:]) >= 0.2
-    assert max(pauses) < 1
+    # A timer may go off a little early.
+    assert all(pause > 0.9 * least for pause, least in zip(pauses, longest, strict=False))
     assert "Can't hear test" in caplog.text
 
 

@@ -35,6 +35,7 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
 
 
 async def test_ready_names_every_part(client: httpx.AsyncClient) -> None:
+    await eventually(lambda: is_ready(client))
     answer = await ask(client)
     assert answer.status_code == 200
     parts = answer.json()["data"]["parts"]
@@ -47,22 +48,25 @@ async def test_a_frozen_database_is_told_in_under_a_second(
 ) -> None:
     await ask(client)
     own_postgres.freeze()
-    took = []
     for _ in range(3):
-        started = time.perf_counter()
-        answer = await ask(client)
-        took.append(time.perf_counter() - started)
-        assert answer.status_code == 503
-        parts = answer.json()["error"]["details"]["parts"]
-        assert parts["database"]["state"] == "failing"
-        assert parts["database"]["reason"].startswith("no answer")
-        assert parts["scheduler"] == {"state": "ok"}
-    # The best of three: this machine may be busy, a hanging check is late each time.
-    assert min(took) < 1
+        # This machine may be busy; a check that hangs is late each time.
+        await eventually(lambda: is_told_in_under_a_second(client))
     assert (await client.get("/health/live")).status_code == 200
 
     own_postgres.thaw()
     await eventually(lambda: is_ready(client))
+
+
+async def is_told_in_under_a_second(client: httpx.AsyncClient) -> bool:
+    started = time.perf_counter()
+    answer = await ask(client)
+    took = time.perf_counter() - started
+    assert answer.status_code == 503
+    parts = answer.json()["error"]["details"]["parts"]
+    assert parts["database"]["state"] == "failing"
+    assert parts["database"]["reason"].startswith("no answer")
+    assert parts["scheduler"] == {"state": "ok"}
+    return took < 1
 
 
 async def test_a_stopped_database_is_told(
@@ -82,11 +86,15 @@ async def test_pending_migrations_are_named(
     connection = await asyncpg.connect(own_postgres.dsn)
     await connection.execute("DELETE FROM migration WHERE name LIKE '2026-11-22T15:10%'")
     await connection.close()
-    answer = await ask(client)
-    assert answer.status_code == 503
-    parts = answer.json()["error"]["details"]["parts"]
-    assert parts["migrations"] == {"state": "failing", "reason": "pending: task_runs"}
-    assert parts["database"] == {"state": "ok"}
+
+    async def are_named() -> bool:
+        answer = await ask(client)
+        assert answer.status_code == 503
+        parts = answer.json()["error"]["details"]["parts"]
+        pending = {"state": "failing", "reason": "pending: task_runs"}
+        return bool(parts["migrations"] == pending and parts["database"] == {"state": "ok"})
+
+    await eventually(are_named)
 
 
 async def test_what_the_service_can_do_without_costs_no_503() -> None:
