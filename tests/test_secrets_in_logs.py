@@ -39,7 +39,7 @@ def test_what_is_logged_is_searched() -> None:
 
 def test_what_servers_log_is_searched(migrated_database: str) -> None:
     with serving(DATABASE_URL=migrated_database) as server:
-        httpx.get(f"{server.url}/api/v1/marker-to-be-found")
+        httpx.get(f"{server.url}/api/v1/marker-to-be-found", timeout=60)
     assert any("marker-to-be-found" in line for line in LINES)
     assert not any(line.startswith(GREETINGS) for line in LINES)
 

@@ -341,7 +341,7 @@ def test_the_browser_had_nothing_to_complain_about(
     site.show(page, "rooms")
     page.locator("table:visible").wait_for()
 
-    faults = ("Content Security Policy", "script-src", "uncaught", "refused to", "404")
+    faults = ("Content Security Policy", "script-src", "uncaught", "refused to", "status of 404")
     complaints = [said for said in said_by_console if any(each in said for each in faults)]
     assert said_by_console
     assert not complaints

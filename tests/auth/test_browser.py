@@ -19,8 +19,10 @@ from playwright.async_api import Locator, Page, async_playwright, expect
 from tests.server import free_port, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-WAIT_MILLISECONDS = 20_000
+WAIT_MILLISECONDS = 30_000
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+
+expect.set_options(timeout=WAIT_MILLISECONDS)
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here"
@@ -119,7 +121,7 @@ async def test_browser_walks_the_whole_sign_in(site: Site, page: Page) -> None:
     assert "sign_in" not in cookies
 
     headers = {"Authorization": f"Bearer {found['access_token']}"}
-    async with httpx.AsyncClient(base_url=site.url) as api:
+    async with httpx.AsyncClient(base_url=site.url, timeout=60) as api:
         me = await api.get("/api/v1/auth/me", headers=headers)
         assert me.json()["data"]["email"] == "erin@example.com"
         pair = await api.post("/api/v1/auth/refresh", json={"refreshToken": found["refresh_token"]})
@@ -132,7 +134,7 @@ async def test_somebody_signs_in_on_the_api_page_and_calls_an_operation(
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     await page.goto(f"{site.url}/schema")
-    await expect(page.get_by_text("To sign in here:")).to_be_visible(timeout=WAIT_MILLISECONDS)
+    await expect(page.get_by_text("To sign in here:")).to_be_visible()
 
     me = operation(page, "GET", "/api/v1/auth/me")
     assert json.loads(await answer_of(me))["error"]["code"] == "UNAUTHORIZED"
@@ -141,9 +143,7 @@ async def test_somebody_signs_in_on_the_api_page_and_calls_an_operation(
     pair = json.loads(await answer_of(login))["data"]
 
     await page.get_by_role("button", name="Authorize").first.click()
-    await expect(page.get_by_text("An app's appId as the user name")).to_be_visible(
-        timeout=WAIT_MILLISECONDS
-    )
+    await expect(page.get_by_text("An app's appId as the user name")).to_be_visible()
     form = page.locator(".auth-container").filter(has_text="bearer")
     await form.get_by_label("auth-bearer-value").fill(pair["accessToken"])
     await form.get_by_role("button", name="Apply credentials").click()

@@ -42,7 +42,7 @@ FLAGS = (
 ROOM = "cdemo00000000000newyear25"
 PUBLIC_URL = "https://events.example.org"
 PHONE: ViewportSize = {"width": 390, "height": 844}
-WAIT_MILLISECONDS = 20_000
+WAIT_MILLISECONDS = 30_000
 MUTATIONS = 150
 """Of each kind of record."""
 VERIFY = (Path(__file__).parents[2] / "app/draws/pages/verify.html").as_uri()
@@ -50,6 +50,8 @@ GOOD, BAD = "✓ This draw checks out.", "✗ This draw does not check out."
 PICTURES = os.environ.get("DRAW_PICTURES")
 """A folder for screenshots of the pages; those of the README are in `app/draws/pages`."""
 NAMES = ["Ada", "Boris", "Chloé", "Dmitri", "Éva", "Farid", "Grace", "Hana", "Ivo", "Jun", "Kofi"]
+
+expect.set_options(timeout=WAIT_MILLISECONDS)
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None and "CI" not in os.environ, reason="no Chromium here"
@@ -80,7 +82,7 @@ async def server(server_url: str, template: str) -> AsyncIterator[Server]:
 @pytest.fixture
 async def organizer(server: Server) -> AsyncIterator[httpx.AsyncClient]:
     """Speak as Alice."""
-    async with httpx.AsyncClient(base_url=f"{server.url}/api/v1") as client:
+    async with httpx.AsyncClient(base_url=f"{server.url}/api/v1", timeout=60) as client:
         login = {"email": "alice@example.com", "password": "password123"}
         tokens = await ok(client.post("/auth/login", json=login))
         client.headers["authorization"] = f"Bearer {tokens['accessToken']}"

@@ -13,7 +13,8 @@ from app import ops
 from app.database.engine import fetch, fetchrow
 from app.ops import exposition
 from app.settings import PROJECT_ROOT, Environment, Settings
-from tests.server import Server, serving
+from tests.server import serving
+from tests.waiting import eventually
 
 FOLDER = Path(ops.__file__).parent
 README = (FOLDER / "README.md").read_text()
@@ -102,16 +103,24 @@ async def test_samples_are_the_plans_figures() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_two_workers_count_together(migrated_database: str) -> None:
+async def test_two_workers_count_together(migrated_database: str) -> None:
+    # A connection for each request, so that both workers get some.
+    headers = {"Connection": "close"}
     with serving(PROJECT_ROOT, "--wc", "2", DATABASE_URL=migrated_database) as server:
-        for _ in range(40):
-            # A connection each, so that both workers get some.
-            httpx.get(f"{server.url}/api/v1/rooms", timeout=60).raise_for_status()
-        assert {requests_to_rooms(server) for _ in range(6)} == {40}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60) as client:
+            for _ in range(40):
+                (await client.get("/api/v1/rooms")).raise_for_status()
+            # A request is counted right after its answer was sent.
+            await eventually(lambda: every_worker_tells(client, 40))
+            assert await every_worker_tells(client, 40)
 
 
-def requests_to_rooms(server: Server) -> float:
-    text = httpx.get(f"{server.url}/metrics", timeout=60).text
+async def every_worker_tells(client: httpx.AsyncClient, requests: int) -> bool:
+    return {await requests_to_rooms(client) for _ in range(6)} == {requests}
+
+
+async def requests_to_rooms(client: httpx.AsyncClient) -> float:
+    text = (await client.get("/metrics")).text
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)

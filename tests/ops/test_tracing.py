@@ -80,8 +80,8 @@ def test_a_collector_gets_requests_with_their_statements_and_no_secret(
             signed_in = client.post(f"{api}/auth/login", json=SIGN_IN, headers=TRACEPARENT)
             tokens = signed_in.json()["data"]
             client.get(f"{api}/rooms/secret-room?token=secret-query")
-            log = server.log.read_text()
             assert server.end() == 0
+            log = server.log.read_text()
 
     spans = {span.name: span for span in collector.spans() if span.kind == Span.SPAN_KIND_SERVER}
     login = spans["POST /api/v1/auth/login"]
