@@ -4,6 +4,8 @@ import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
+import pytest
+
 from app.database import ids
 from app.database.ids import new_id
 
@@ -39,13 +41,27 @@ def test_threads_never_share_an_id() -> None:
     assert len(set(made)) == 40_000
 
 
+def _fingerprint(pid: int) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: pid)
+        for kept in ("_fingerprint", "_counter"):
+            patch.setattr(ids, kept, getattr(ids, kept))
+        ids._start_process()
+        return new_id()[13:17]
+
+
 def test_processes_differ_in_their_fingerprint() -> None:
+    assert _fingerprint(4711) != _fingerprint(4712)
+    assert _fingerprint(4711) == _fingerprint(4711)
+
+
+def test_a_spawned_process_has_its_own_counter() -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         there = processes.submit(new_id).result()
-    assert there[13:17] != new_id()[13:17]
+    assert there[9:17] != new_id()[9:17]
 
 
-def test_a_forked_process_has_its_own_fingerprint_and_counter() -> None:
+def test_a_forked_process_has_its_own_fingerprint_or_counter() -> None:
     reading, writing = os.pipe()
     counter = next(ids._counter)
     child = os.fork()
@@ -56,5 +72,5 @@ def test_a_forked_process_has_its_own_fingerprint_and_counter() -> None:
     os.waitpid(child, 0)
     os.close(reading)
     os.close(writing)
-    assert there[13:17] != new_id()[13:17]
-    assert there[9:13] != ids._base36(counter + 1, 4)
+    # Its process id has the same last digits once in 1,296 times.
+    assert there[9:17] != ids._base36(counter + 1, 4) + ids._fingerprint
