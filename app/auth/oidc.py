@@ -54,7 +54,15 @@ STATE_BYTES = 32
 LONGEST_CLAIM = 2048
 LONGEST_SUBJECT = 255
 
-FAULTS = (httpx2.HTTPError, httpx2.InvalidURL, OAuthError, JoseError, ValueError, TypeError)
+FAULTS = (
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    OAuthError,
+    JoseError,
+    ValueError,
+    TypeError,
+    KeyError,
+)
 """What the libraries raise about an answer that makes no sense."""
 
 
@@ -271,7 +279,7 @@ async def _with_userinfo(
 ) -> dict[str, Any]:
     response = await client.get(endpoint)
     userinfo = response.raise_for_status().json()
-    if userinfo.get("sub") != claims["sub"]:
+    if not isinstance(userinfo, dict) or userinfo.get("sub") != claims["sub"]:
         raise InvalidToken(private="the user info is somebody else's")
     names = ("email", "email_verified", "name", "picture")
     return claims | {name: userinfo[name] for name in names if name in userinfo}
