@@ -454,7 +454,7 @@ async def _migrate_in_process(dsn: str, arguments: str = "", setup: str = "") ->
 
 
 async def _wait_until(db: Any, condition: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await db.fetchval(f"SELECT {condition}"):  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.02)
 

@@ -123,7 +123,7 @@ async def test_index_usage_counts_scans_with_the_least_used_first(
 
 async def usage_with(index: str, last: int) -> Sequence[Mapping[str, object]]:
     """Wait until the closed connection's process has reported what it counted."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             usage = (await stats.figures())["Index usage, least used first"]
             if (usage[-1]["indexname"], usage[-1]["index_scans"]) == (index, last):
