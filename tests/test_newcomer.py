@@ -18,6 +18,8 @@ from app.database.embedded import EmbeddedServer
 from app.settings import PROJECT_ROOT, SettingsError, load
 from tests.server import Server, free_port, kill_all, run, serving
 
+pytestmark = pytest.mark.timeout(240)
+
 PATIENCE = 60
 """Seconds that something may take on a busy machine."""
 SETTINGS = {"ticketCount": 10, "drawDate": "2027-01-01T00:00:00Z"}
@@ -101,7 +103,6 @@ def test_a_newcomer_does_the_whole_job(checkout: Path) -> None:
     _wait_until_gone(checkout)
 
 
-@pytest.mark.timeout(240)
 def test_no_row_is_lost_and_no_process_left_behind_by_any_end(checkout: Path) -> None:
     rooms: list[str] = []
     for end in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL):

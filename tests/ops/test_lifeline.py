@@ -18,6 +18,8 @@ import pytest
 from app.ops.lifeline import VARIABLE, follow_lifeline, hold_lifeline
 from tests.server import free_port
 
+pytestmark = pytest.mark.timeout(240)
+
 # Granian kills a worker that was still starting, and so did not hear, after five seconds.
 END_SECONDS = 60
 

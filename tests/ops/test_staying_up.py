@@ -19,6 +19,8 @@ from app.settings import Settings
 from tests.ops.conftest import OwnPostgres
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.timeout(240)
+
 ROOMS = "/api/v1/rooms"
 SLACK_SECONDS = 10
 """What a busy machine may add to a limit; without the limit each of these would wait for good."""
