@@ -512,13 +512,17 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _is_held(path: Path) -> bool:
+    """Whether somebody holds the lock; makes no file, as the directory may be going."""
     try:
-        descriptor = _lock(path, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
-    os.close(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
     return False
 
 
