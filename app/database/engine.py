@@ -51,7 +51,12 @@ class _Connection(asyncpg.Connection):
 
 
 class _Pool(asyncpg.Pool):
-    """A pool that no hanging server keeps from answering: giving back takes a limited time."""
+    """A pool that no hanging server keeps from answering: giving back takes a limited time.
+
+    asyncpg gives back in a task of its own, lest its caller's cancellation loses a connection. One
+    that the server need not hear about goes back at once instead: there is no wait to be cancelled
+    in, and it saves a tenth of a request.
+    """
 
     async def release(
         self,
@@ -59,8 +64,24 @@ class _Pool(asyncpg.Pool):
         *,
         timeout: float | None = None,  # noqa: ASYNC109 - asyncpg's signature
     ) -> None:
+        if _is_idle(connection._con):  # noqa: SLF001 - not public
+            connection._con._on_release()  # noqa: SLF001 - not public
+            await connection._holder.release(None)  # noqa: SLF001 - not public
+            return
         with suppress(TimeoutError):
             await super().release(connection, timeout=timeout or RELEASE_TIMEOUT_SECONDS)
+
+
+def _is_idle(connection: Any) -> bool:
+    """Whether a borrowed connection can be kept as it is: open, no statement or transaction."""
+    if connection is None or connection.is_closed():
+        return False
+    protocol = connection._protocol  # noqa: SLF001 - not public
+    return not (
+        connection.is_in_transaction()
+        or protocol._is_cancelling()  # noqa: SLF001 - not public
+        or protocol.queries_count >= POOL_DEFAULTS["max_queries"]
+    )
 
 
 POOL_DEFAULTS: dict[str, Any] = {

@@ -79,6 +79,7 @@ async def trace(app: ASGIApp, state: State, scope: Scope, receive: Receive, send
         try:
             await app(scope, receive, sending)
         finally:
+            await asyncio.sleep(0)  # asyncpg tells of a statement in the loop's next turn
             _describe(span, scope, sending.status)
 
 

@@ -1,8 +1,9 @@
 """People who can sign in, and what the tests of this package share."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -103,8 +104,8 @@ async def redis(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OptionalRedis]
     await shared.close()
 
 
-@contextmanager
-def counted_statements() -> Iterator[list[str]]:
+@asynccontextmanager
+async def counted_statements() -> AsyncIterator[list[str]]:
     """Collect the statements that the pool's connections run."""
     statements: list[str] = []
 
@@ -116,6 +117,7 @@ def counted_statements() -> Iterator[list[str]]:
     for connection in connections:
         connection.add_query_logger(log)
     yield statements
+    await asyncio.sleep(0)  # asyncpg tells of the last one in the loop's next turn
     for connection in connections:
         connection.remove_query_logger(log)
 

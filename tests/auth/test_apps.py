@@ -165,9 +165,9 @@ async def test_registered_app_identifies_itself_with_the_secret_that_it_was_give
 @pytest.mark.usefixtures("hearing")
 async def test_app_that_was_seen_costs_no_query(client: httpx.AsyncClient) -> None:
     await client.get(APPS, headers=basic())
-    with counted_statements() as anonymous:
+    async with counted_statements() as anonymous:
         await client.get(APPS)
-    with counted_statements() as identified:
+    async with counted_statements() as identified:
         await client.get(APPS, headers=basic())
     assert anonymous
     assert identified == anonymous
@@ -183,7 +183,7 @@ async def test_wrong_secret_is_refused_though_the_app_is_known() -> None:
 
 async def test_process_that_does_not_hear_asks_each_time() -> None:
     for _ in range(2):
-        with counted_statements() as statements:
+        async with counted_statements() as statements:
             await confirm_app(CREDENTIALS)
         assert len(statements) == 1
     await fetch('UPDATE apps SET "isActive" = false')

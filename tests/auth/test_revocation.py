@@ -64,7 +64,7 @@ async def running(
 @pytest.mark.usefixtures("hearing")
 async def test_known_and_unknown_tokens_are_identified_without_a_query(sign_in: SignIn) -> None:
     tokens = await sign_in()
-    with counted_statements() as statements:
+    async with counted_statements() as statements:
         for _ in range(3):
             await service.identify(tokens["accessToken"], datetime.now(UTC))
     assert statements == []
@@ -75,9 +75,9 @@ async def test_request_makes_the_same_statements_with_a_token_as_without(
     client: httpx.AsyncClient, sign_in: SignIn
 ) -> None:
     tokens = await sign_in()
-    with counted_statements() as anonymous:
+    async with counted_statements() as anonymous:
         await client.get("/api/v1/apps")
-    with counted_statements() as signed_in:
+    async with counted_statements() as signed_in:
         await client.get("/api/v1/apps", headers=bearer(tokens))
     assert anonymous
     assert signed_in == anonymous
@@ -87,14 +87,15 @@ async def test_request_makes_the_same_statements_with_a_token_as_without(
 async def test_revoked_token_is_refused_without_a_query(sign_in: SignIn) -> None:
     tokens = await sign_in()
     await sessions.end_sessions(ALICE, reason="test")
-    with counted_statements() as statements, pytest.raises(InvalidToken):
-        await service.identify(tokens["accessToken"], datetime.now(UTC))
+    async with counted_statements() as statements:
+        with pytest.raises(InvalidToken):
+            await service.identify(tokens["accessToken"], datetime.now(UTC))
     assert statements == []
 
 
 async def test_process_that_does_not_hear_asks_the_database(sign_in: SignIn) -> None:
     tokens = await sign_in()
-    with counted_statements() as statements:
+    async with counted_statements() as statements:
         await service.identify(tokens["accessToken"], datetime.now(UTC))
     assert len(statements) == 1
     assert "token_blacklist" in statements[0]
@@ -112,8 +113,8 @@ async def test_what_was_revoked_before_the_start_is_loaded(sign_in: SignIn) -> N
     tokens = await sign_in()
     session_id = await fetchval("SELECT id FROM sessions")
     await revocation.revoke([session_hash(session_id)], ALICE, reason="elsewhere")
-    async with revocation.hearing():
-        with counted_statements() as statements, pytest.raises(InvalidToken):
+    async with revocation.hearing(), counted_statements() as statements:
+        with pytest.raises(InvalidToken):
             await service.identify(tokens["accessToken"], datetime.now(UTC))
     assert statements == []
 
@@ -237,8 +238,9 @@ async def test_listener_comes_back_and_catches_up(
     await until(lambda: not hearing.is_hearing)
     await revocation.revoke([session_hash(session_id)], ALICE, reason="elsewhere")
     await until(lambda: hearing.is_hearing)
-    with counted_statements() as statements, pytest.raises(InvalidToken):
-        await service.identify(tokens["accessToken"], datetime.now(UTC))
+    async with counted_statements() as statements:
+        with pytest.raises(InvalidToken):
+            await service.identify(tokens["accessToken"], datetime.now(UTC))
     assert statements == []
     assert "was lost" in caplog.text
 
@@ -286,7 +288,7 @@ async def test_process_whose_listener_gets_no_answer_asks_the_database_meanwhile
     async with revocation.hearing() as listener:
         answers.clear()
         await until(lambda: not listener.is_hearing)
-        with counted_statements() as statements:
+        async with counted_statements() as statements:
             await service.identify(tokens["accessToken"], datetime.now(UTC))
         assert len(statements) == 1
         answers.set()
@@ -373,7 +375,7 @@ async def test_process_that_does_not_hear_asks_redis_first(
 ) -> None:
     tokens = await sign_in()
     await with_redis.client.set(f"blacklist:{token_hash(tokens['accessToken'])}", ALICE, ex=60)
-    with counted_statements() as statements:
+    async with counted_statements() as statements:
         assert (await client.get(ME, headers=bearer(tokens))).status_code == 401
     assert statements == []
 
