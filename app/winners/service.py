@@ -115,9 +115,9 @@ async def award(
 ) -> asyncpg.Record:
     """Give a unit of a prize to a participant, all of it or nothing. Returns what it shows.
 
-    Alone while nobody else of this process awards the prize; else together with all who wait for
-    it meanwhile, as their statements would only wait for each other's commits. What comes with a
-    transaction, such as that of an Idempotency-Key, stays in it.
+    Alone while nobody else of this process awards in the room; else together with all who wait
+    meanwhile, which spares each a transaction of its own, and those of one prize the wait for each
+    other's commits. What comes with a transaction, such as that of an Idempotency-Key, stays in it.
 
     Raises:
         RoomNotActive: Only ACTIVE rooms award.
@@ -125,133 +125,142 @@ async def award(
         PrizeExhausted: No unit is left.
         Conflict: The participant holds this prize already, or can't win.
     """
-    unit = (member.room_id, prize_id)
-    wanted = _Wanted(new_id(), participant_id, jsonb(metadata))
+    room_id = member.room_id
+    wanted = _Wanted(new_id(), participant_id, prize_id, jsonb(metadata))
     if in_transaction():
-        return await _award_alone(member, prize_id, wanted)
-    if unit in _waiting:
-        _waiting[unit].append(wanted)
-        return await wanted.won or await _award_alone(member, prize_id, wanted)
-    _waiting[unit] = []
+        return await _award_alone(member, wanted)
+    if room_id in _waiting:
+        _waiting[room_id].append(wanted)
+        return await wanted.won or await _award_alone(member, wanted)
+    _waiting[room_id] = []
     try:
-        return await _award_alone(member, prize_id, wanted)
+        return await _award_alone(member, wanted)
     finally:
-        _pass_on(unit)
+        _pass_on(room_id)
 
 
 class _Wanted:
     """An award that somebody asked for."""
 
-    def __init__(self, winner_id: str, participant_id: str, metadata: str | None) -> None:
+    def __init__(
+        self, winner_id: str, participant_id: str, prize_id: str, metadata: str | None
+    ) -> None:
         self.winner_id = winner_id
         self.participant_id = participant_id
+        self.prize_id = prize_id
         self.metadata = metadata
         self.won: asyncio.Future[asyncpg.Record | None] = asyncio.Future()
         """None where it has to be tried alone, which also names the reason of a refusal."""
 
 
-_waiting: dict[tuple[str, str], list[_Wanted]] = {}
-"""By room and prize; a prize is here while it is being awarded."""
+_waiting: dict[str, list[_Wanted]] = {}
+"""By room, which is here while it awards."""
 _rounds: set[asyncio.Task[None]] = set()
 
 
-async def _award_alone(member: Membership, prize_id: str, wanted: _Wanted) -> asyncpg.Record:
+async def _award_alone(member: Membership, wanted: _Wanted) -> asyncpg.Record:
     won = await fetchrow(
         _AWARD,
         wanted.winner_id,
         member.room_id,
         wanted.participant_id,
-        prize_id,
+        wanted.prize_id,
         wanted.metadata,
     )
     if won is None:
-        raise await _why_not(member, wanted.participant_id, prize_id)
+        raise await _why_not(member, wanted.participant_id, wanted.prize_id)
     AWARDS.inc()
     return won
 
 
-def _pass_on(unit: tuple[str, str]) -> None:
-    """Let those who wait for a prize have their turn, whoever of them is still there."""
-    waiting = [wanted for wanted in _waiting.pop(unit) if not wanted.won.done()]
+def _pass_on(room_id: str) -> None:
+    """Let those who wait in a room have their turn, whoever of them is still there."""
+    waiting = [wanted for wanted in _waiting.pop(room_id) if not wanted.won.done()]
     if waiting:
-        _waiting[unit] = waiting[MOST_TOGETHER:]
+        _waiting[room_id] = waiting[MOST_TOGETHER:]
         # Not in the context of the one who happens to start it: neither its log nor its trace.
         round_ = asyncio.create_task(
-            _award_in_turn(unit, waiting[:MOST_TOGETHER]), context=contextvars.Context()
+            _award_in_turn(room_id, waiting[:MOST_TOGETHER]), context=contextvars.Context()
         )
         _rounds.add(round_)
         round_.add_done_callback(_rounds.discard)
 
 
-async def _award_in_turn(unit: tuple[str, str], turn: Sequence[_Wanted]) -> None:
+async def _award_in_turn(room_id: str, turn: Sequence[_Wanted]) -> None:
     won: Mapping[str, asyncpg.Record] = {}
     try:
-        won = {row["id"]: row for row in await _award_together(unit, turn)}
+        won = {row["id"]: row for row in await _award_together(room_id, turn)}
         AWARDS.inc(len(won))
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody's award may fail by another's
-        logger.warning("%s awards of prize %s failed together: %r", len(turn), unit[1], error)
+        logger.warning("%s awards in room %s failed together: %r", len(turn), room_id, error)
     finally:
-        _pass_on(unit)
+        _pass_on(room_id)
         for wanted in turn:
             if not wanted.won.done():
                 wanted.won.set_result(won.get(wanted.winner_id))
 
 
-# The locks of `_AWARD`, in its order. What the next statement sees is settled then. The room of the
-# participants is left to that: here PostgreSQL would look for them among all who are in it.
+# The locks of `_AWARD`, in its order, and of each kind in the order of ids, so that no two of these
+# wait for each other. What the next statement sees is settled then. The room of the participants is
+# left to that: here PostgreSQL would look for them among all who are in it.
 _LOCK = f"""
     WITH room AS (
         SELECT id FROM {Room.alive()} r WHERE id = $1 AND status = 'ACTIVE' FOR SHARE
     ), participant AS (
         SELECT p.id FROM {Participant.alive()} p
-        WHERE p.id = ANY($3) AND EXISTS (SELECT FROM room) ORDER BY p.id FOR SHARE OF p
+        WHERE p.id = ANY($2) AND EXISTS (SELECT FROM room) ORDER BY p.id FOR SHARE OF p
     )
     SELECT z.id FROM {Prize.alive()} z
-    WHERE z.id = $2 AND z."roomId" = $1 AND EXISTS (SELECT FROM participant) FOR NO KEY UPDATE
+    WHERE z.id = ANY($3) AND z."roomId" = $1 AND (SELECT count(*) FROM participant) > 0
+    ORDER BY z.id FOR NO KEY UPDATE
 """
 # OFFSET and count(*) keep PostgreSQL to the few who are named; it would go through the whole room,
 # or all who hold the prize.
 _AWARD_TOGETHER = f"""
-    WITH chosen AS (
+    WITH able AS (
+        SELECT DISTINCT ON (w.participant, w.prize) w.*, z."quantityRemaining"
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
+            AS w (participant, prize, id, metadata, place)
+        CROSS JOIN LATERAL (
+            SELECT * FROM {Participant.alive()} p WHERE p.id = w.participant OFFSET 0
+        ) p
+        CROSS JOIN LATERAL (SELECT * FROM {Prize.alive()} z WHERE z.id = w.prize OFFSET 0) z
+        WHERE p."roomId" = $1 AND p.role <> 'VIEWER' AND z."roomId" = $1 AND (
+            SELECT count(*) FROM {Winner.alive()} held
+            WHERE held."participantId" = p.id AND held."prizeId" = z.id
+        ) = 0
+        ORDER BY w.participant, w.prize, w.place
+    ), chosen AS (
         SELECT * FROM (
-            SELECT DISTINCT ON (w.participant) w.*
-            FROM unnest($3::text[], $4::text[], $5::text[]) WITH ORDINALITY
-                AS w (participant, id, metadata, place)
-            CROSS JOIN LATERAL (
-                SELECT * FROM {Participant.alive()} p WHERE p.id = w.participant OFFSET 0
-            ) p
-            WHERE p."roomId" = $1 AND p.role <> 'VIEWER' AND (
-                SELECT count(*) FROM {Winner.alive()} held
-                WHERE held."participantId" = p.id AND held."prizeId" = $2
-            ) = 0
-            ORDER BY w.participant, w.place
-        ) able
-        ORDER BY place LIMIT (SELECT "quantityRemaining" FROM prizes WHERE id = $2)
+            SELECT able.*, row_number() OVER (PARTITION BY prize ORDER BY place) AS turn FROM able
+        ) queued
+        WHERE turn <= "quantityRemaining"
     ), prize AS (
-        UPDATE prizes SET "updatedAt" = now(),
-            "quantityRemaining" = "quantityRemaining" - (SELECT count(*) FROM chosen)
-        WHERE id = $2 AND EXISTS (SELECT FROM chosen)
+        UPDATE prizes z
+        SET "quantityRemaining" = z."quantityRemaining" - taken.units, "updatedAt" = now()
+        FROM (SELECT prize, count(*) AS units FROM chosen GROUP BY prize) taken
+        WHERE z.id = taken.prize
     ), winner AS (
         INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt")
-        SELECT id, $1, participant, $2, metadata::jsonb, now() FROM chosen
+        SELECT id, $1, participant, prize, metadata::jsonb, now() FROM chosen
         RETURNING *, xmin
     )
     SELECT {_SHOWN} FROM winner x {_JOINED}
 """
 
 
-async def _award_together(
-    unit: tuple[str, str], turn: Sequence[_Wanted]
-) -> Sequence[asyncpg.Record]:
+async def _award_together(room_id: str, turn: Sequence[_Wanted]) -> Sequence[asyncpg.Record]:
     """Award those who can be, in the order in which they asked, in one transaction."""
     participants = [wanted.participant_id for wanted in turn]
+    prizes = [wanted.prize_id for wanted in turn]
     async with transaction():
-        if not await fetch(_LOCK, *unit, participants):
+        if not await fetch(_LOCK, room_id, participants, prizes):
             return []
         return await fetch(
             _AWARD_TOGETHER,
-            *unit,
+            room_id,
             participants,
+            prizes,
             [wanted.winner_id for wanted in turn],
             [wanted.metadata for wanted in turn],
         )

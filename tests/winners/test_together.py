@@ -1,4 +1,4 @@
-"""Awards of one prize that wait for each other are made together, each as if alone."""
+"""Awards of one room that come at once are made together, each as if alone."""
 
 import asyncio
 from collections import Counter
@@ -35,11 +35,11 @@ async def prize_id(place: Place, held: asyncpg.Connection) -> str:
     return prize_id
 
 
-async def all_wait(place: Place, prize_id: str, count: int) -> None:
+async def all_wait(place: Place, count: int) -> None:
     """Return when one award is under way and the others wait for it."""
 
     async def wait() -> bool:
-        waiting = service._waiting.get((place.room_id, prize_id))
+        waiting = service._waiting.get(place.room_id)
         return waiting is not None and len(waiting) == count - 1
 
     await eventually(wait)
@@ -53,9 +53,9 @@ async def test_each_gets_the_answer_that_it_would_get_alone(
     stranger = await factories.participant((await factories.room())["id"])
     wanted = [*people[:4], people[1], viewer["id"], stranger["id"], "nobody", *people[4:8]]
     answers = [asyncio.create_task(place.award(wanted[0], prize_id))]
-    await all_wait(place, prize_id, 1)
+    await all_wait(place, 1)
     answers += [asyncio.create_task(place.award(who, prize_id)) for who in wanted[1:]]
-    await all_wait(place, prize_id, len(wanted))
+    await all_wait(place, len(wanted))
 
     await held.execute("COMMIT")
 
@@ -74,7 +74,7 @@ async def test_the_last_units_go_to_those_who_asked_first(
     answers = []
     for number, who in enumerate(place.participants[: STOCK + 3], 1):
         answers.append(asyncio.create_task(place.award(who, prize_id)))
-        await all_wait(place, prize_id, number)
+        await all_wait(place, number)
 
     await held.execute("COMMIT")
 
@@ -86,12 +86,35 @@ async def test_the_last_units_go_to_those_who_asked_first(
     assert transactions == 2
 
 
+async def test_several_prizes_go_together_each_to_those_who_asked_for_it_first(
+    place: Place, prize_id: str, held: asyncpg.Connection
+) -> None:
+    scarce = (await factories.prize(place.room_id, quantity=2))["id"]
+    elsewhere = (await factories.prize((await factories.room())["id"], quantity=5))["id"]
+    one, two, three, four, *_ = place.participants
+    wanted = [(one, prize_id), (one, scarce), (two, scarce), (two, prize_id), (three, scarce)]
+    wanted += [(three, prize_id), (four, elsewhere), (four, prize_id), (four, prize_id)]
+    answers = []
+    for number, (who, prize) in enumerate(wanted, 1):
+        answers.append(asyncio.create_task(place.award(who, prize)))
+        await all_wait(place, number)
+
+    await held.execute("COMMIT")
+
+    statuses = [(await answer).status_code for answer in answers]
+    assert statuses == [201, 201, 201, 201, 400, 201, 404, 201, 409]
+    assert await stock_and_winners(prize_id) == (STOCK, STOCK - 4, 4)
+    assert await stock_and_winners(scarce) == (2, 0, 2)
+    assert await stock_and_winners(elsewhere) == (5, 5, 0)
+    assert await fetchval("SELECT count(DISTINCT xmin::text) FROM winners") == 2
+
+
 async def test_who_gave_up_while_waiting_wins_nothing(
     place: Place, prize_id: str, held: asyncpg.Connection
 ) -> None:
     answers = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[:6]]
-    await all_wait(place, prize_id, 6)
-    waiting = service._waiting[place.room_id, prize_id]
+    await all_wait(place, 6)
+    waiting = service._waiting[place.room_id]
     gone = {waiting[0].participant_id, waiting[3].participant_id}
 
     for answer, who in zip(answers, place.participants, strict=False):
@@ -114,9 +137,9 @@ async def test_the_first_one_giving_up_does_not_stop_the_others(
     place: Place, prize_id: str, held: asyncpg.Connection
 ) -> None:
     first = asyncio.create_task(place.award(place.participants[0], prize_id))
-    await all_wait(place, prize_id, 1)
+    await all_wait(place, 1)
     others = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[1:5]]
-    await all_wait(place, prize_id, 5)
+    await all_wait(place, 5)
 
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
@@ -129,9 +152,9 @@ async def test_the_first_one_giving_up_does_not_stop_the_others(
 async def test_what_fails_together_is_tried_alone(
     place: Place, prize_id: str, held: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_AWARD_TOGETHER", "SELECT 1 / 0 WHERE $1 || $2 || $3 <> $4 || $5")
+    monkeypatch.setattr(service, "_AWARD_TOGETHER", "SELECT 1 / 0 WHERE $1 || $2 || $3 || $4 <> $5")
     answers = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[:5]]
-    await all_wait(place, prize_id, 5)
+    await all_wait(place, 5)
 
     await held.execute("COMMIT")
 
@@ -143,7 +166,7 @@ async def test_a_room_that_closes_meanwhile_awards_nobody_who_waited(
     place: Place, prize_id: str, held: asyncpg.Connection
 ) -> None:
     answers = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[:5]]
-    await all_wait(place, prize_id, 5)
+    await all_wait(place, 5)
     # The one under way holds the room, so closing comes after it and may come before the others.
     closing = asyncio.create_task(place.send("PATCH", "", {"status": "COMPLETED"}))
 
