@@ -137,11 +137,10 @@ async def is_revoked(verified: VerifiedToken) -> bool:
 
 async def is_recorded(verified: VerifiedToken) -> bool:
     """Ask Redis, where it is configured, and then PostgreSQL."""
-    hashes = [verified.tokenHash, verified.sessionHash]
-    if await is_known_to_redis(hashes):
+    if await is_known_to_redis(verified.hashes):
         return True
     found = await fetchval(
-        'SELECT 1 FROM token_blacklist WHERE "tokenHash" = ANY($1) LIMIT 1', hashes
+        'SELECT 1 FROM token_blacklist WHERE "tokenHash" = ANY($1) LIMIT 1', verified.hashes
     )
     return found is not None
 

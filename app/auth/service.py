@@ -34,6 +34,22 @@ async def identify(token: str, now: datetime) -> VerifiedToken:
     return verified
 
 
+def in_force(user: str, session: str, hashes: str) -> str:
+    """Write the condition that an identified token still holds, as PostgreSQL knows it.
+
+    Args:
+        user: The statement's argument for its person, as `$1`.
+        session: The argument for its session.
+        hashes: The argument for what it may have been revoked by; see `revocation`.
+    """
+    return f"""(
+        EXISTS (
+            SELECT FROM sessions s JOIN {User.alive()} person ON person.id = s."userId"
+            WHERE s.id = {session} AND s."userId" = {user}
+        ) AND NOT EXISTS (SELECT FROM token_blacklist WHERE "tokenHash" = ANY({hashes}))
+    )"""
+
+
 async def confirm(verified: VerifiedToken) -> bool:
     """Ask the database about a token that was identified. One statement.
 
@@ -43,22 +59,22 @@ async def confirm(verified: VerifiedToken) -> bool:
     Raises:
         InvalidToken: It was revoked, its session ended, or its person was deleted.
     """
-    claims, hashes = verified.claims, [verified.tokenHash, verified.sessionHash]
     is_admin: bool | None = None
-    if not await is_known_to_redis(hashes):
+    if not await is_known_to_redis(verified.hashes):
         is_admin = await fetchval(
-            f"""
-            SELECT u."isAdmin" FROM {User.alive()} u JOIN sessions s ON s."userId" = u.id
-            WHERE u.id = $1 AND s.id = $2
-              AND NOT EXISTS (SELECT 1 FROM token_blacklist WHERE "tokenHash" = ANY($3))
-            """,
-            claims.sub,
-            claims.sid,
-            hashes,
+            f'SELECT "isAdmin" FROM users WHERE id = $1 AND {in_force("$1", "$2", "$3")}',
+            verified.claims.sub,
+            verified.claims.sid,
+            verified.hashes,
         )
     if is_admin is None:
-        raise InvalidToken(private=f"session {claims.sid} is not in force any more")
+        raise not_in_force(verified)
     return is_admin
+
+
+def not_in_force(verified: VerifiedToken) -> InvalidToken:
+    """Say that a token does not hold any more."""
+    return InvalidToken(private=f"session {verified.claims.sid} is not in force any more")
 
 
 async def sign_in_demo(email: str, password: str, device: Device, now: datetime) -> TokenPair:

@@ -217,8 +217,7 @@ async def log_out(verified: VerifiedToken) -> None:
     async with transaction():
         await _delete_sessions(claims.sub, claims.sid)
         # The token's own hash is the migration plan's row; the session's covers its other tokens.
-        hashes = [verified.tokenHash, verified.sessionHash]
-        revoked = await revoke(hashes, claims.sub, reason="logout", revoked_by=claims.sub)
+        revoked = await revoke(verified.hashes, claims.sub, reason="logout", revoked_by=claims.sub)
     await spread(revoked)
 
 

@@ -239,6 +239,11 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
     sessionHash: str
     expiresAt: datetime
 
+    @property
+    def hashes(self) -> list[str]:
+        """What the blacklist may have of it: the token's own, and its session's."""
+        return [self.tokenHash, self.sessionHash]
+
 
 class VerifiedTokens:
     """Remembers tokens that were decoded, so that each is decoded and hashed once.

@@ -9,7 +9,6 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
-from app.auth.guards import still_signed_in
 from app.contract import Data, Resource, Success, provide_precondition
 from app.database.versions import Precondition
 from app.draws import service
@@ -57,7 +56,7 @@ class DrawController(Controller):
         return page_of(rows, total, paging, DrawOut.of, order_column="announcedAt")
 
     @post(
-        guards=[in_room(Right.DRAW), still_signed_in],
+        guards=[in_room(Right.DRAW, strictly=True)],
         security=[{"bearer": []}],
         responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
         summary="Announce a draw",
@@ -80,7 +79,7 @@ class DrawController(Controller):
 
     @post(
         "/{number:int}/close",
-        guards=[in_room(Right.DRAW), still_signed_in],
+        guards=[in_room(Right.DRAW, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(RoomNotActive, Conflict),
@@ -95,7 +94,7 @@ class DrawController(Controller):
 
     @post(
         "/{number:int}/draw",
-        guards=[in_room(Right.DRAW), still_signed_in],
+        guards=[in_room(Right.DRAW, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
@@ -114,7 +113,7 @@ class DrawController(Controller):
 
     @delete(
         "/{number:int}",
-        guards=[in_room(Right.DRAW), still_signed_in],
+        guards=[in_room(Right.DRAW, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),

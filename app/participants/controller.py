@@ -10,7 +10,6 @@ from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from app import spreadsheets
-from app.auth.guards import still_signed_in
 from app.contract import Data, Resource, Success, given, provide_precondition
 from app.database.versions import Precondition
 from app.errors import Conflict, NotFound, RoomClosed, ValidationFailed
@@ -52,7 +51,7 @@ class ParticipantController(Controller):
         return page_of(rows, total, paging, ParticipantOut.of, order_column="joinedAt")
 
     @post(
-        guards=[in_room(), still_signed_in],
+        guards=[in_room(strictly=True)],
         security=[{"bearer": []}],
         responses={
             200: ResponseSpec(Data[ParticipantOut], description="Who was in the room before."),
@@ -83,7 +82,7 @@ class ParticipantController(Controller):
 
     @post(
         "/bulk",
-        guards=[in_room(Right.MANAGE_PARTICIPANTS), still_signed_in],
+        guards=[in_room(Right.MANAGE_PARTICIPANTS, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         request_max_body_size=LARGEST_LINES_BYTES,
@@ -114,7 +113,7 @@ class ParticipantController(Controller):
 
     @patch(
         "/{participant_id:str}",
-        guards=[in_room(Right.MANAGE_PARTICIPANTS), still_signed_in],
+        guards=[in_room(Right.MANAGE_PARTICIPANTS, strictly=True)],
         security=[{"bearer": []}],
         responses=refusals(Conflict, RoomClosed),
         summary="Change a participant",
@@ -134,7 +133,7 @@ class ParticipantController(Controller):
 
     @delete(
         "/{participant_id:str}",
-        guards=[in_room(Right.LEAVE), still_signed_in],
+        guards=[in_room(Right.LEAVE, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),

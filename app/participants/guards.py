@@ -10,26 +10,34 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-from app.auth.tokens import AccessClaims
+from app.auth.tokens import VerifiedToken
+from app.errors import Unauthorized
 from app.participants.roles import HELD_FROM, Right
 from app.participants.service import Membership, membership
 
 
-def in_room(right: Right | None = None) -> Guard:
+def in_room(right: Right | None = None, *, strictly: bool = False) -> Guard:
     """Guard a handler below /rooms/{room_id} and keep the caller's membership for it.
 
     Args:
         right: What the handler does; None for what anybody may do in a public room.
+        strictly: Somebody has to be signed in, and the same statement asks whether they still are.
     """
     needed = None if right is None else HELD_FROM[right]
 
     async def open_door(
         connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
     ) -> None:
-        claims = connection.scope["user"]
-        caller = claims.sub if isinstance(claims, AccessClaims) else None
-        room_id = connection.path_params["room_id"]
-        member = await membership(caller, room_id, at_least=needed)
+        verified = connection.scope["auth"]
+        token = verified if isinstance(verified, VerifiedToken) else None
+        member = await membership(
+            None if token is None else token.claims.sub,
+            connection.path_params["room_id"],
+            at_least=needed,
+            still_signed_in_by=token if strictly else None,
+        )
+        if strictly and token is None:
+            raise Unauthorized
         connection.scope["state"]["member"] = member
 
     return open_door

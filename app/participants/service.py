@@ -6,6 +6,9 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.auth.revocation import is_known_to_redis
+from app.auth.service import in_force, not_in_force
+from app.auth.tokens import VerifiedToken
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
 from app.database.versions import ANY, VERSION, Precondition
@@ -82,6 +85,7 @@ async def membership(
     room_id: str,
     *,
     at_least: ParticipantRole | None = None,
+    still_signed_in_by: VerifiedToken | None = None,
 ) -> Membership:
     """Open the only door to a room. One statement.
 
@@ -89,26 +93,37 @@ async def membership(
         user_id: Who asks; None for anonymous visitors.
         room_id: The room.
         at_least: The role that is needed; None for what anybody may do in a public room.
+        still_signed_in_by: A token of theirs that the database has to confirm as well.
 
     Raises:
         NotFound: There is no such room for this person: private rooms don't exist for outsiders.
         Unauthorized: Nobody is signed in, and a role is needed.
         Forbidden: The person's role is lower than needed.
+        InvalidToken: The token does not hold any more.
     """
+    token = still_signed_in_by
+    arguments: list[object] = [room_id, user_id]
+    confirmed = "true"
+    if token is not None:
+        if await is_known_to_redis(token.hashes):
+            raise not_in_force(token)
+        arguments = [*arguments, token.claims.sid, token.hashes]
+        confirmed = in_force("$2", "$3", "$4")
     row = await fetchrow(
-        'SELECT r.status, r."isPublic", p.id, p.role, u."isAdmin" '
+        f'SELECT r.status, r."isPublic", p.id, p.role, u."isAdmin", {confirmed} AS confirmed '
         f"FROM {Room.alive()} r "
         f'LEFT JOIN {Participant.alive()} p ON p."roomId" = r.id AND p."userId" = $2 '
         f"LEFT JOIN {User.alive()} u ON u.id = $2 "
         "WHERE r.id = $1",
-        room_id,
-        user_id,
+        *arguments,
     )
     if row is None or not (row["isPublic"] or row["id"] or row["isAdmin"]):
         raise NotFound("There is no such room.")
     member = _member(room_id, user_id, row)
     if at_least is not None:
         member.require(at_least)
+    if token is not None and not row["confirmed"]:
+        raise not_in_force(token)
     return member
 
 

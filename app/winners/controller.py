@@ -9,7 +9,6 @@ from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from app import spreadsheets
-from app.auth.guards import still_signed_in
 from app.contract import Data, Resource, Success, provide_precondition
 from app.database.versions import Precondition
 from app.errors import Conflict, PrizeExhausted, RoomNotActive
@@ -48,7 +47,7 @@ class WinnerController(Controller):
         return page_of(rows, total, paging, WinnerOut.of)
 
     @post(
-        guards=[in_room(Right.AWARD), still_signed_in],
+        guards=[in_room(Right.AWARD, strictly=True)],
         security=[{"bearer": []}],
         responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
         summary="Award a prize",
@@ -75,7 +74,7 @@ class WinnerController(Controller):
 
     @delete(
         "/{winner_id:str}",
-        guards=[in_room(Right.REVOKE), still_signed_in],
+        guards=[in_room(Right.REVOKE, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         summary="Revoke an award",
