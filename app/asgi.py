@@ -24,12 +24,10 @@ from app.auth.controller import AuthController
 from app.auth.guards import Authentication
 from app.auth.oidc_controller import OidcController
 from app.auth.revocation import hearing
-from app.auth.throttle import add_rate_limit_headers
 from app.bodies import ApiRequest
 from app.contract import (
     LARGEST_BODY_BYTES,
     Options,
-    RequestId,
     TimeLimit,
     answer_error,
     refuse_odd_queries,
@@ -42,6 +40,7 @@ from app.deferred import deferred
 from app.draws.commands import DrawCommands
 from app.draws.controller import DrawController
 from app.draws.screens import draw_code, draw_page, verify_page
+from app.headers import add_headers
 from app.idempotency import Idempotency
 from app.ops import health
 from app.ops.exposition import metrics, sampled
@@ -52,7 +51,6 @@ from app.ops.observing import observe
 from app.participants.controller import ParticipantController, export_participants
 from app.prizes.controller import PrizeController
 from app.rooms.controller import RoomController
-from app.security import add_security_headers
 from app.settings import Settings, settings
 from app.users.controller import UserController
 from app.winners.controller import WinnerController, export_winners
@@ -118,13 +116,12 @@ def create_app() -> Litestar:
         request_class=ApiRequest,
         request_max_body_size=LARGEST_BODY_BYTES,
         middleware=[
-            RequestId(),
             Options(),
             TimeLimit(current.REQUEST_SECONDS),
             Authentication(),
             Idempotency(),
         ],
-        before_send=[add_security_headers, add_rate_limit_headers],
+        before_send=[add_headers],
         before_request=refuse_odd_queries,
         exception_handlers={HTTPException: answer_error, Exception: answer_error},
         cors_config=_cors(current),

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Generic, TypeVar
 import asyncpg
 import msgspec
 from litestar import Litestar, Request, Response
-from litestar.connection import ASGIConnection
 from litestar.datastructures import MutableScopeHeaders, State
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
@@ -193,23 +192,6 @@ def _public_names(handler: HTTPRouteHandler) -> Mapping[str, str]:
     } | {"data": "$"}
 
 
-class RequestId(ASGIMiddleware):
-    """Give each request an id: the client's `X-Request-Id` if it has a sane form, else our own."""
-
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Keep the id in the scope and send it back in every answer."""
-        own = request_id(ASGIConnection(scope))
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableScopeHeaders.from_message(message)["X-Request-Id"] = own
-            await send(message)
-
-        await next_app(scope, receive, send_with_id)
-
-
 class TimeLimit(ASGIMiddleware):
     """Answer 503 if no answer begins in time. One that has begun may stream as it likes."""
 
@@ -281,12 +263,17 @@ async def serve_head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> 
         scope["method"] = "HEAD"
 
 
-def request_id(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
-    """Return the id of this request, also where no middleware has run: at unknown addresses."""
-    state = connection.scope.setdefault("state", {})
+def request_id(scope: Any) -> str:
+    """Return the id of a request: the client's `X-Request-Id` if it has a sane form, else our own.
+
+    Args:
+        scope: The request's, which keeps the id.
+    """
+    state = scope.setdefault("state", {})
     if "request_id" not in state:
-        given = connection.headers.get("x-request-id", "")
-        state["request_id"] = given if REQUEST_ID_FORM.fullmatch(given) else new_id()
+        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        text = given[0].decode("latin-1") if given else ""
+        state["request_id"] = text if REQUEST_ID_FORM.fullmatch(text) else new_id()
     found: str = state["request_id"]
     return found
 
@@ -296,12 +283,11 @@ def answer_error(request: Request[Any, Any, Any], exception: Exception) -> Respo
     error, status, code = _as_app_error(request, exception)
     _log(request, exception, error, status)
     headers: dict[str, str] = dict(getattr(exception, "headers", None) or {})
-    headers["X-Request-Id"] = request_id(request)
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, ServiceUnavailable):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    content = ErrorOut(ErrorBody(code, error.message, error.details, request_id(request)))
+    content = ErrorOut(ErrorBody(code, error.message, error.details, request_id(request.scope)))
     return Response(content=content, status_code=status, headers=headers)
 
 
@@ -358,7 +344,7 @@ def _sentence(request: Request[Any, Any, Any], exception: HTTPException) -> str:
 def _log(
     request: Request[Any, Any, Any], exception: Exception, error: AppError, status: int
 ) -> None:
-    place = f"{request.method} {request.url.path} [{request_id(request)}]"
+    place = f"{request.method} {request.url.path} [{request_id(request.scope)}]"
     if isinstance(error, InternalError):
         logger.error("%s failed", place, exc_info=exception)
     elif error.private is not None:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from litestar.connection import ASGIConnection
-from litestar.datastructures import Headers, MutableScopeHeaders
-from litestar.types import Message, Scope
+from litestar.types import Scope
 
 from app.auth.addresses import client_address, subscriber
 from app.auth.apps import AppCredentials
@@ -88,18 +87,18 @@ async def _spend(scope: Scope, policy: Policy, key: str) -> None:
         raise refusal(usage)
 
 
-async def add_rate_limit_headers(message: Message, scope: Scope) -> None:
+def rate_limit_headers(scope: Scope) -> dict[bytes, bytes]:
     """Say what is left (draft-ietf-httpapi-ratelimit-headers)."""
     usages: dict[Policy, Usage] = scope["state"].get(_STATE, {})
-    if message["type"] != "http.response.start" or not usages:
-        return
-    headers = MutableScopeHeaders.from_message(message)
-    headers["RateLimit-Policy"] = ", ".join(
-        f'"{usage.policy}";q={usage.quota};w={usage.window_seconds}' for usage in usages.values()
-    )
-    headers["RateLimit"] = ", ".join(
-        f'"{usage.policy}";r={usage.remaining};t={usage.reset_seconds}' for usage in usages.values()
-    )
+    if not usages:
+        return {}
+    known = usages.values()
+    quotas = (f'"{usage.policy}";q={usage.quota};w={usage.window_seconds}' for usage in known)
+    left = (f'"{usage.policy}";r={usage.remaining};t={usage.reset_seconds}' for usage in known)
+    return {
+        b"ratelimit-policy": ", ".join(quotas).encode(),
+        b"ratelimit": ", ".join(left).encode(),
+    }
 
 
 def _app(app_id: str) -> str:
@@ -113,6 +112,8 @@ def _place(scope: Scope) -> str:
 def address_of(scope: Scope) -> str:
     """Tell where a request comes from."""
     client = scope["client"]
-    forwarded_for = Headers.from_scope(scope).getall("x-forwarded-for", [])
+    forwarded_for = [
+        value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
+    ]
     peer = client[0] if client else None
     return client_address(peer, forwarded_for, settings().TRUSTED_PROXIES)

@@ -7,6 +7,7 @@ import time
 from itertools import count
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _BLOCK = 36**4
 
 _counter = count(secrets.randbelow(_BLOCK))
@@ -31,11 +32,11 @@ def new_id() -> str:
 
 
 def _base36(number: int, digits: int) -> str:
-    """Return the last `digits` digits of a number."""
+    """Return the last `digits` digits of a number, an even number of them."""
     text = ""
-    for _ in range(digits):
-        number, digit = divmod(number, 36)
-        text = _DIGITS[digit] + text
+    for _ in range(digits // 2):
+        number, pair = divmod(number, len(_PAIRS))
+        text = _PAIRS[pair] + text
     return text
 
 

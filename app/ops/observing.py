@@ -4,7 +4,6 @@ import logging
 import time
 from typing import Any
 
-from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
@@ -43,7 +42,7 @@ async def observe(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
         return
     started = time.perf_counter()
     sending = StatusMemory(send)
-    with bound_contextvars(request_id=request_id(ASGIConnection(scope))):
+    with bound_contextvars(request_id=request_id(scope)):
         try:
             await app(scope, receive, sending)
         finally:

@@ -1,10 +1,7 @@
 """Winners: awarding a unit of a prize, and taking it back."""
 
-import asyncio
-import contextvars
-import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -18,11 +15,7 @@ from app.participants.roles import may_win
 from app.participants.service import Membership, find_participant
 from app.prizes.service import find_prize
 from app.tables import Participant, Prize, Room, RoomStatus, Winner
-
-logger = logging.getLogger(__name__)
-
-MOST_TOGETHER = 100
-"""Awards in one transaction."""
+from app.turns import Turns
 
 _SHOWN = f"""
     x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt",
@@ -125,37 +118,19 @@ async def award(
         PrizeExhausted: No unit is left.
         Conflict: The participant holds this prize already, or can't win.
     """
-    room_id = member.room_id
     wanted = _Wanted(new_id(), participant_id, prize_id, jsonb(metadata))
     if in_transaction():
         return await _award_alone(member, wanted)
-    if room_id in _waiting:
-        _waiting[room_id].append(wanted)
-        return await wanted.won or await _award_alone(member, wanted)
-    _waiting[room_id] = []
-    try:
-        return await _award_alone(member, wanted)
-    finally:
-        _pass_on(room_id)
+    return await awards.serve(member.room_id, wanted, lambda: _award_alone(member, wanted))
 
 
-class _Wanted:
+class _Wanted(NamedTuple):
     """An award that somebody asked for."""
 
-    def __init__(
-        self, winner_id: str, participant_id: str, prize_id: str, metadata: str | None
-    ) -> None:
-        self.winner_id = winner_id
-        self.participant_id = participant_id
-        self.prize_id = prize_id
-        self.metadata = metadata
-        self.won: asyncio.Future[asyncpg.Record | None] = asyncio.Future()
-        """None where it has to be tried alone, which also names the reason of a refusal."""
-
-
-_waiting: dict[str, list[_Wanted]] = {}
-"""By room, which is here while it awards."""
-_rounds: set[asyncio.Task[None]] = set()
+    winner_id: str
+    participant_id: str
+    prize_id: str
+    metadata: str | None
 
 
 async def _award_alone(member: Membership, wanted: _Wanted) -> asyncpg.Record:
@@ -171,33 +146,6 @@ async def _award_alone(member: Membership, wanted: _Wanted) -> asyncpg.Record:
         raise await _why_not(member, wanted.participant_id, wanted.prize_id)
     AWARDS.inc()
     return won
-
-
-def _pass_on(room_id: str) -> None:
-    """Let those who wait in a room have their turn, whoever of them is still there."""
-    waiting = [wanted for wanted in _waiting.pop(room_id) if not wanted.won.done()]
-    if waiting:
-        _waiting[room_id] = waiting[MOST_TOGETHER:]
-        # Not in the context of the one who happens to start it: neither its log nor its trace.
-        round_ = asyncio.create_task(
-            _award_in_turn(room_id, waiting[:MOST_TOGETHER]), context=contextvars.Context()
-        )
-        _rounds.add(round_)
-        round_.add_done_callback(_rounds.discard)
-
-
-async def _award_in_turn(room_id: str, turn: Sequence[_Wanted]) -> None:
-    won: Mapping[str, asyncpg.Record] = {}
-    try:
-        won = {row["id"]: row for row in await _award_together(room_id, turn)}
-        AWARDS.inc(len(won))
-    except Exception as error:  # noqa: BLE001 - whatever it is, nobody's award may fail by another's
-        logger.warning("%s awards in room %s failed together: %r", len(turn), room_id, error)
-    finally:
-        _pass_on(room_id)
-        for wanted in turn:
-            if not wanted.won.done():
-                wanted.won.set_result(won.get(wanted.winner_id))
 
 
 # The locks of `_AWARD`, in its order, and of each kind in the order of ids, so that no two of these
@@ -249,21 +197,20 @@ _AWARD_TOGETHER = f"""
 """
 
 
-async def _award_together(room_id: str, turn: Sequence[_Wanted]) -> Sequence[asyncpg.Record]:
+async def _award_together(room_id: str, turn: Sequence[_Wanted]) -> Sequence[asyncpg.Record | None]:
     """Award those who can be, in the order in which they asked, in one transaction."""
-    participants = [wanted.participant_id for wanted in turn]
-    prizes = [wanted.prize_id for wanted in turn]
+    winners, participants, prizes, metadata = map(list, zip(*turn, strict=True))
+    won: Sequence[asyncpg.Record] = []
     async with transaction():
-        if not await fetch(_LOCK, room_id, participants, prizes):
-            return []
-        return await fetch(
-            _AWARD_TOGETHER,
-            room_id,
-            participants,
-            prizes,
-            [wanted.winner_id for wanted in turn],
-            [wanted.metadata for wanted in turn],
-        )
+        if await fetch(_LOCK, room_id, participants, prizes):
+            won = await fetch(_AWARD_TOGETHER, room_id, participants, prizes, winners, metadata)
+    AWARDS.inc(len(won))
+    by_id = {row["id"]: row for row in won}
+    return [by_id.get(wanted.winner_id) for wanted in turn]
+
+
+awards: Turns[str, _Wanted, asyncpg.Record] = Turns(_award_together)
+"""By room."""
 
 
 async def _why_not(member: Membership, participant_id: str, prize_id: str) -> AppError:

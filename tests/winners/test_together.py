@@ -39,8 +39,7 @@ async def all_wait(place: Place, count: int) -> None:
     """Return when one award is under way and the others wait for it."""
 
     async def wait() -> bool:
-        waiting = service._waiting.get(place.room_id)
-        return waiting is not None and len(waiting) == count - 1
+        return service.awards.waiting(place.room_id) == count - 1
 
     await eventually(wait)
 
@@ -65,7 +64,7 @@ async def test_each_gets_the_answer_that_it_would_get_alone(
     )
     assert codes == {201: 8, "CONFLICT": 2, "NOT_FOUND": 2}
     assert await stock_and_winners(prize_id) == (STOCK, 1, 8)
-    assert not service._waiting
+    assert service.awards.waiting(place.room_id) is None
 
 
 async def test_the_last_units_go_to_those_who_asked_first(
@@ -114,8 +113,8 @@ async def test_who_gave_up_while_waiting_wins_nothing(
 ) -> None:
     answers = [asyncio.create_task(place.award(who, prize_id)) for who in place.participants[:6]]
     await all_wait(place, 6)
-    waiting = service._waiting[place.room_id]
-    gone = {waiting[0].participant_id, waiting[3].participant_id}
+    waiting = service.awards._waiting[place.room_id]
+    gone = {waiting[0].wish.participant_id, waiting[3].wish.participant_id}
 
     for answer, who in zip(answers, place.participants, strict=False):
         if who in gone:
