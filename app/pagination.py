@@ -4,20 +4,16 @@ import base64
 import binascii
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from functools import partial
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import asyncpg
 import msgspec
 from litestar.params import QueryParameter
 
-from app.database.engine import fetch, in_transaction
+from app.database.engine import fetch, fetch_shared
 from app.errors import ValidationFailed
-from app.turns import Turns
 
 T = TypeVar("T")
-_Read: TypeAlias = tuple[str, tuple[object, ...]]
-"""A statement and its arguments."""
 
 DEFAULT_LIMIT = 20
 LARGEST_LIMIT = 100
@@ -120,18 +116,13 @@ class Listing(msgspec.Struct, frozen=True):
     ) -> tuple[Sequence[asyncpg.Record], int]:
         """Fetch a page, and one item more when more follow.
 
-        Many look at the same page of the same list when something happens in it. Those who ask for
-        it at once get it from one statement, which began when all of them had asked.
-
         Returns:
             The rows, and how many items there are; counted up to one more than
             `page.counted_to`.
         """
         if page.after is not None:
             arguments += (page.after.created_at, page.after.id)
-        read = (self._statement(page, len(arguments)), arguments)
-        alone = partial(_read, read)
-        rows = await (alone() if in_transaction() else _reads.serve(read, None, alone))
+        rows = await fetch_shared(self._statement(page, len(arguments)), *arguments)
         return [row for row in rows if row["id"] is not None], rows[0]["total"]
 
     async def pieces(self, *arguments: object) -> AsyncIterator[Sequence[asyncpg.Record]]:
@@ -193,18 +184,6 @@ class Listing(msgspec.Struct, frozen=True):
             LEFT JOIN (SELECT {self.shown} FROM page {self.joined}) item ON true
             ORDER BY {order}
         """
-
-
-async def _read(read: _Read) -> Sequence[asyncpg.Record]:
-    statement, arguments = read
-    return await fetch(statement, *arguments)
-
-
-async def _read_for_all(read: _Read, turn: Sequence[None]) -> Sequence[Sequence[asyncpg.Record]]:
-    return [await _read(read)] * len(turn)
-
-
-_reads: Turns[_Read, None, Sequence[asyncpg.Record]] = Turns(_read_for_all)
 
 
 def page_of(

@@ -7,7 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app import pagination
+from app.database import engine
 from app.turns import MOST_TOGETHER, Turns
 from tests import factories
 from tests.auth.conftest import counted_statements
@@ -136,7 +136,7 @@ async def test_a_list_that_many_ask_for_at_once_is_read_twice_at_most(
 
 
 async def _reading(lists: int, waiting: int = 0) -> bool:
-    places = pagination._reads._waiting.values()
+    places = engine._reads._waiting.values()
     return len(places) == lists and sum(map(len, places)) == waiting
 
 

@@ -240,9 +240,9 @@ class VerifiedToken(msgspec.Struct, frozen=True, gc=False):
     expiresAt: datetime
 
     @property
-    def hashes(self) -> list[str]:
+    def hashes(self) -> tuple[str, str]:
         """What the blacklist may have of it: the token's own, and its session's."""
-        return [self.tokenHash, self.sessionHash]
+        return (self.tokenHash, self.sessionHash)
 
 
 class VerifiedTokens:

@@ -1,6 +1,6 @@
 """Who is in a room: the door to it, joining, adding, changing and leaving."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -9,7 +9,7 @@ import msgspec
 from app.auth.revocation import is_known_to_redis
 from app.auth.service import in_force, not_in_force
 from app.auth.tokens import VerifiedToken
-from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
+from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import (
@@ -102,14 +102,14 @@ async def membership(
         InvalidToken: The token does not hold any more.
     """
     token = still_signed_in_by
-    arguments: list[object] = [room_id, user_id]
+    arguments: tuple[Hashable, ...] = (room_id, user_id)
     confirmed = "true"
     if token is not None:
         if await is_known_to_redis(token.hashes):
             raise not_in_force(token)
-        arguments = [*arguments, token.claims.sid, token.hashes]
+        arguments = (*arguments, token.claims.sid, token.hashes)
         confirmed = in_force("$2", "$3", "$4")
-    row = await fetchrow(
+    rows = await fetch_shared(
         f'SELECT r.status, r."isPublic", p.id, p.role, u."isAdmin", {confirmed} AS confirmed '
         f"FROM {Room.alive()} r "
         f'LEFT JOIN {Participant.alive()} p ON p."roomId" = r.id AND p."userId" = $2 '
@@ -117,12 +117,12 @@ async def membership(
         "WHERE r.id = $1",
         *arguments,
     )
-    if row is None or not (row["isPublic"] or row["id"] or row["isAdmin"]):
+    if not rows or not (rows[0]["isPublic"] or rows[0]["id"] or rows[0]["isAdmin"]):
         raise NotFound("There is no such room.")
-    member = _member(room_id, user_id, row)
+    member = _member(room_id, user_id, rows[0])
     if at_least is not None:
         member.require(at_least)
-    if token is not None and not row["confirmed"]:
+    if token is not None and not rows[0]["confirmed"]:
         raise not_in_force(token)
     return member
 

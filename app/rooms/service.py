@@ -13,7 +13,7 @@ from app.applications.service import (
     validator_of,
 )
 from app.applications.settings_schema import check_settings
-from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
+from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import InvalidToken, NotFound, RoomClosed
 from app.pagination import Listing, PageRequest
@@ -122,7 +122,7 @@ async def find_room(room_id: str) -> asyncpg.Record:
     Raises:
         NotFound: It was deleted meanwhile.
     """
-    row = await fetchrow(
+    rows = await fetch_shared(
         f"""
         SELECT {_SHOWN}, v.manifest, v."deprecatedAt", v."deprecationReason"
         FROM rooms x {_JOINED} LEFT JOIN {published('x."appManifestVersion"')} v ON true
@@ -130,9 +130,9 @@ async def find_room(room_id: str) -> asyncpg.Record:
         """,
         room_id,
     )
-    if row is None:
+    if not rows:
         raise NotFound("There is no such room.")
-    return row
+    return rows[0]
 
 
 async def open_room(
