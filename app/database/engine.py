@@ -60,8 +60,8 @@ class _Pool(asyncpg.Pool):
     """A pool that no hanging server keeps from answering: giving back takes a limited time.
 
     asyncpg gives back in a task of its own, lest its caller's cancellation loses a connection. One
-    that the server need not hear about goes back at once instead: there is no wait to be cancelled
-    in, and it saves a tenth of a request.
+    that the server need not hear about goes back at once instead: there is no wait in which that
+    could happen.
     """
 
     async def release(

@@ -60,8 +60,7 @@ def fields_of(formatter: logging.Formatter, record: logging.LogRecord) -> dict[s
 def configure_logs(*, production: bool) -> None:
     """Send every logger's lines to standard error. Granian takes the formatter over.
 
-    No line says which thread or which line of the source it comes from: finding that out would take
-    a third of the time.
+    No line says which thread or which line of the source it comes from, so nobody finds that out.
     """
     logging._srcfile = None  # noqa: SLF001 - the way that Python's documentation names
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

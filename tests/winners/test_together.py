@@ -161,6 +161,41 @@ async def test_what_fails_together_is_tried_alone(
     assert await stock_and_winners(prize_id) == (STOCK, STOCK - 5, 5)
 
 
+async def test_a_turn_whose_connection_dies_half_way_is_tried_one_by_one(
+    place: Place, prize_id: str, held: asyncpg.Connection, database: str
+) -> None:
+    other = (await factories.prize(place.room_id, quantity=2))["id"]
+    holder = await asyncpg.connect(database)
+    await holder.execute("BEGIN")
+    await holder.execute("SELECT 1 FROM prizes WHERE id = $1 FOR NO KEY UPDATE", other)
+    first, second, *others = place.participants
+    answers = [asyncio.create_task(place.award(first, prize_id))]
+    await all_wait(place, 1)
+    wanted = [(second, prize_id), *((who, other) for who in others[:3])]
+    answers += [asyncio.create_task(place.award(who, prize)) for who, prize in wanted]
+    await all_wait(place, 5)
+
+    await held.execute(
+        "COMMIT"
+    )  # the first one is done, and the turn of the others waits for `other`
+    await answers[0]
+    await eventually(lambda: fetchval(KILL_WHO_WAITS))
+    assert await stock_and_winners(prize_id) == (STOCK, STOCK - 1, 1)
+    await holder.close()
+
+    codes = Counter([(await answer).status_code for answer in answers])
+    assert codes == {201: 4, 400: 1}
+    assert await stock_and_winners(prize_id) == (STOCK, STOCK - 2, 2)
+    assert await stock_and_winners(other) == (2, 0, 2)
+
+
+KILL_WHO_WAITS = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+      AND query LIKE '%ORDER BY z.id FOR NO KEY UPDATE%'
+"""
+
+
 async def test_a_room_that_closes_meanwhile_awards_nobody_who_waited(
     place: Place, prize_id: str, held: asyncpg.Connection
 ) -> None:
