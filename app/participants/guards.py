@@ -10,8 +10,8 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
+from app.auth.guards import signed_in
 from app.auth.tokens import VerifiedToken
-from app.errors import Unauthorized
 from app.participants.roles import HELD_FROM, Right
 from app.participants.service import Membership, membership
 
@@ -26,7 +26,7 @@ def in_room(right: Right | None = None, *, strictly: bool = False) -> Guard:
     needed = None if right is None else HELD_FROM[right]
 
     async def open_door(
-        connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+        connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
     ) -> None:
         verified = connection.scope["auth"]
         token = verified if isinstance(verified, VerifiedToken) else None
@@ -36,8 +36,8 @@ def in_room(right: Right | None = None, *, strictly: bool = False) -> Guard:
             at_least=needed,
             still_signed_in_by=token if strictly else None,
         )
-        if strictly and token is None:
-            raise Unauthorized
+        if strictly:
+            signed_in(connection, handler)
         connection.scope["state"]["member"] = member
 
     return open_door
