@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 logger = logging.getLogger(__name__)
 
 MOST_TOGETHER = 100
+"""Served by one statement or in one transaction."""
 
 Key = TypeVar("Key", bound=Hashable)
 Wish = TypeVar("Wish")
@@ -35,11 +36,6 @@ class Turns(Generic[Key, Wish, Answer]):
         self._together = together
         self._waiting: dict[Key, list[_Place[Wish, Answer]]] = {}
         self._rounds: set[asyncio.Task[None]] = set()
-
-    def waiting(self, key: Key) -> int | None:
-        """How many wait; None where nobody is served."""
-        places = self._waiting.get(key)
-        return None if places is None else len(places)
 
     async def serve(self, key: Key, wish: Wish, alone: Callable[[], Awaitable[Answer]]) -> Answer:
         """Serve somebody.

@@ -56,7 +56,7 @@ async def test_the_first_is_served_alone_and_those_after_it_together(counter: Co
     await asyncio.sleep(0)
     counter.open.set()
     assert await begun(asked) == ["first alone", "second in 1", "third in 1"]
-    assert counter.turns.waiting("key") is None
+    assert not counter.turns._waiting
 
 
 async def test_nobody_is_served_by_what_was_begun_before(counter: Counter) -> None:

@@ -39,7 +39,8 @@ async def all_wait(place: Place, count: int) -> None:
     """Return when one award is under way and the others wait for it."""
 
     async def wait() -> bool:
-        return service.awards.waiting(place.room_id) == count - 1
+        waiting = service.awards._waiting.get(place.room_id)
+        return waiting is not None and len(waiting) == count - 1
 
     await eventually(wait)
 
@@ -64,7 +65,7 @@ async def test_each_gets_the_answer_that_it_would_get_alone(
     )
     assert codes == {201: 8, "CONFLICT": 2, "NOT_FOUND": 2}
     assert await stock_and_winners(prize_id) == (STOCK, 1, 8)
-    assert service.awards.waiting(place.room_id) is None
+    assert not service.awards._waiting
 
 
 async def test_the_last_units_go_to_those_who_asked_first(
