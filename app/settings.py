@@ -52,6 +52,8 @@ class SecondFactor(StrEnum):
 
 RateLimit = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
 """`100/minute`: so many in any minute."""
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+WebAddress = Annotated[str, msgspec.Meta(pattern="^https?://.")]
 
 
 class OidcProvider(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -73,30 +75,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """PostgreSQL 14 or newer, `postgresql://user:password@host:5432/name`. Unset in development: an
     embedded PostgreSQL under `.data/`."""
 
-    DATABASE_POOL_SIZE: int = 10
+    DATABASE_POOL_SIZE: Annotated[int, msgspec.Meta(ge=1)] = 10
     """Connections that each worker keeps to PostgreSQL, at most."""
 
     DATABASE_DIRECT_URL: str | None = None
     """The same database past PgBouncer, if DATABASE_URL leads to one (transaction mode): for
     listening, migrations and maintenance, which need a session."""
 
-    STATEMENT_SECONDS: float = 10.0
+    STATEMENT_SECONDS: Seconds = 10.0
     """Longest time that PostgreSQL may take for a statement of a request."""
 
-    LOCK_SECONDS: float = 5.0
+    LOCK_SECONDS: Seconds = 5.0
     """Longest time that a statement of a request waits for a row that others change."""
 
-    REQUEST_SECONDS: float = 20.0
+    REQUEST_SECONDS: Seconds = 20.0
     """Longest time for a request; then it is answered with 503."""
 
     JWT_SECRET: tuple[str, ...] = (DEVELOPMENT_SECRET,)
     """Secrets of the access tokens, separated by commas: the first signs, all verify. At least 32
     bytes each in production."""
 
-    PUBLIC_URL: str = "http://127.0.0.1:8000"
+    PUBLIC_URL: WebAddress = "http://127.0.0.1:8000"
     """Where clients reach this service; the issuer of its tokens."""
 
-    FRONTEND_URL: str = "http://localhost:3000"
+    FRONTEND_URL: WebAddress = "http://localhost:3000"
     """The web front-end that people come back to after signing in at a provider."""
 
     GOOGLE_CLIENT_ID: str | None = None
@@ -109,11 +111,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Further OpenID Connect providers as JSON, `{"keycloak": {"issuer": "https://…", "clientId":
     "…", "clientSecret": "…"}}`; people sign in at `/api/v1/auth/keycloak`."""
 
-    REDIS_URL: str | None = None
+    REDIS_URL: Annotated[str, msgspec.Meta(pattern="^(rediss?|unix)://.")] | None = None
     """Redis that servers share for rate limits and revoked tokens, `redis://host:6379/0`. Unset:
     each server counts for itself; revocation reaches all of them through PostgreSQL anyway."""
 
-    TRUSTED_PROXIES: int = 0
+    TRUSTED_PROXIES: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Proxies of ours in front of the service: X-Forwarded-For is believed that far and no
     further."""
 
@@ -138,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     RATE_LIMIT_OAUTH: RateLimit = "20/minute"
     """Sign-ins with a provider, for each address and for each account."""
 
-    CORS_ORIGINS: tuple[str, ...] = ()
+    CORS_ORIGINS: tuple[WebAddress, ...] = ()
     """Origins of web front-ends, separated by commas. In development any port of localhost may."""
 
     DEMO_PASSWORD: str | None = None
@@ -148,7 +150,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What Prometheus sends as `Authorization: Bearer …` to `/metrics`. Unset: in development
     everybody may look, in production nobody."""
 
-    OTEL_EXPORTER_OTLP_ENDPOINT: Annotated[str, msgspec.Meta(pattern="^https?://.")] | None = None
+    OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress | None = None
     """An OpenTelemetry collector that takes traces over HTTP, `http://127.0.0.1:4318`. Unset:
     nothing is traced."""
 
@@ -156,7 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Other times for maintenance jobs (UTC): `cleanup-tokens: 30 1 * * *; vacuum-analyze: never`.
     `litestar tasks list` shows all of them."""
 
-    DRAND_URL: str | None = None
+    DRAND_URL: WebAddress | None = None
     """A relay of the drand network, such as `https://api.drand.sh`. The server asks it for the
     rounds that draws wait for, and draws. Unset: whoever draws sends the round's signature."""
 
@@ -221,6 +223,10 @@ def postgresql_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         raise SettingsError("DATABASE_URL must start with postgresql://")
+    try:
+        _ = parts.port
+    except ValueError as error:
+        raise SettingsError(f"DATABASE_URL: {error}.") from error
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if options.get("schema", "public") != "public":
         raise SettingsError("DATABASE_URL: only the schema `public` is supported.")
@@ -262,10 +268,25 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 
 @functools.cache
 def settings() -> Settings:
-    """Return this process's settings: its environment, then the file ENV_FILE (`.env`)."""
-    env_file = os.environ.get("ENV_FILE", str(PROJECT_ROOT / ".env"))
-    from_file = {name: value for name, value in dotenv_values(env_file).items() if value}
+    """Return this process's settings: its environment, then the file ENV_FILE (`.env`).
+
+    Raises:
+        SettingsError: A value is wrong, or the file can't be read.
+    """
+    from_file = {name: value for name, value in _from_file().items() if value}
     return load({**from_file, **os.environ})
+
+
+def _from_file() -> dict[str, str | None]:
+    """Read the file; one that was named must be there, lest another database is taken for ours."""
+    named = os.environ.get("ENV_FILE")
+    if named and not Path(named).exists():
+        raise SettingsError(f"ENV_FILE: there is no file {named}.")
+    file = named or str(PROJECT_ROOT / ".env")
+    try:
+        return dotenv_values(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} can't be read: {error}.") from error
 
 
 def _refuse_insecure(loaded: Settings, given: Mapping[str, Any]) -> None:

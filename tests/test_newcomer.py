@@ -229,6 +229,24 @@ def test_a_missing_database_is_named(checkout: Path, server_url: str) -> None:
     assert_one_clear_line(start(checkout, DATABASE_URL=url), "has no database 'nowhere'")
 
 
+def test_a_wrong_option_of_the_databases_url_is_named(checkout: Path) -> None:
+    ended = start(checkout, DATABASE_URL="postgresql://someone@127.0.0.1/events?sslmode=often")
+    assert_one_clear_line(ended, "`sslmode` parameter must be one of")
+
+
+def test_the_url_past_pgbouncer_is_named(checkout: Path, migrated_database: str) -> None:
+    port = free_port()
+    direct = f"postgresql://someone@127.0.0.1:{port}/events"
+    ended = start(checkout, DATABASE_URL=migrated_database, DATABASE_DIRECT_URL=direct)
+    assert_one_clear_line(ended, f"127.0.0.1:{port} can't be reached")
+    assert "(DATABASE_DIRECT_URL)" in ended.stderr
+
+
+def test_wrong_times_of_jobs_are_named(checkout: Path, migrated_database: str) -> None:
+    ended = start(checkout, DATABASE_URL=migrated_database, SCHEDULES="cleanup-tokens: 0 25 * * *")
+    assert_one_clear_line(ended, "'0 25 * * *' is no cron line")
+
+
 def test_a_wrong_password_is_named(checkout: Path, tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path / "guarded", durable=False)
     server.join()

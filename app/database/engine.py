@@ -23,6 +23,12 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 RELEASE_TIMEOUT_SECONDS = 1.0
 """A connection that can't be made ready for the next one in this time is thrown away."""
 OLDEST_VERSION = 14
+_CONNECT_FAULTS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.ClientConfigurationError,  # the URL has an option that is none
+)
 
 APPLICATION_NAME = "event-platform"
 
@@ -222,8 +228,10 @@ class Engine(PostgresEngine):
         """
         try:
             connection = await asyncpg.connect(*arguments, **config)
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            raise self._unavailable(error) from error
+        except _CONNECT_FAULTS as error:
+            # The pool hands it over by position.
+            dsn = arguments[0] if arguments else config["dsn"]
+            raise self._unavailable(dsn, error) from error
         version: int = connection.get_server_version().major
         if version < OLDEST_VERSION:
             await connection.close()
@@ -255,8 +263,8 @@ class Engine(PostgresEngine):
             except EmbeddedServerError as error:
                 raise DatabaseUnavailable(str(error)) from error
 
-    def _unavailable(self, error: Exception) -> DatabaseUnavailable:
-        url = urlsplit(self.config["dsn"])
+    def _unavailable(self, dsn: str, error: Exception) -> DatabaseUnavailable:
+        url = urlsplit(dsn)
         where = f"{url.hostname or 'the local socket'}:{url.port or 5432}"
         match error:
             case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
@@ -270,7 +278,8 @@ class Engine(PostgresEngine):
                 reason = f"PostgreSQL at {where} does not answer."
             case _:
                 reason = f"PostgreSQL at {where} can't be reached: {error}."
-        return DatabaseUnavailable(f"{reason} (DATABASE_URL)")
+        setting = "DATABASE_DIRECT_URL" if dsn == self.direct_dsn else "DATABASE_URL"
+        return DatabaseUnavailable(f"{reason} ({setting})")
 
 
 DB = Engine(

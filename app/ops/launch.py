@@ -87,6 +87,7 @@ class Launch(CLIPlugin):
         """
         host, port = os.environ["LITESTAR_HOST"], int(os.environ["LITESTAR_PORT"])
         _require_free_port(host, port)
+        _require_schedules(settings().SCHEDULES)
         with hold_lifeline(), _metrics_directory():
             try:
                 administrator = asyncio.run(_prepare_database())
@@ -118,6 +119,12 @@ def _require_free_port(host: str, port: int) -> None:
                 f"Port {port} is taken, perhaps by another start of this server. "
                 f"Stop that one, or choose another port: litestar run --port {port + 1}"
             ) from error
+
+
+def _require_schedules(schedules: str) -> None:
+    """Refuse what each worker would only die of."""
+    if schedules:
+        import_module("tasks.schedule").jobs(schedules)
 
 
 async def _prepare_database() -> tuple[str, str] | None:
