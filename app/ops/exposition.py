@@ -49,14 +49,15 @@ async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     if os.environ.get(METRICS_DIRECTORY):
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _require_token(authorization: str) -> None:
     token = settings().METRICS_TOKEN
     if token is None and not settings().in_production:
         return
-    if token is None or not hmac.compare_digest(authorization, f"Bearer {token}"):
+    expected = f"Bearer {token}"
+    if token is None or not hmac.compare_digest(authorization.encode(), expected.encode()):
         raise NotFoundException
 
 

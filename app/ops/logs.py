@@ -38,8 +38,13 @@ class ReadableLines(logging.Formatter):
             fields.pop(name) for name in ("time", "level", "logger", "event")
         )
         trace = fields.pop("exception", "")
-        about = " ".join(f"{name}={value}" for name, value in fields.items())
+        about = " ".join(f"{name}={_in_one_line(value)}" for name, value in fields.items())
         return f"{moment[11:23]} {level:<8} {event} {about}".rstrip() + (trace and f"\n{trace}")
+
+
+def _in_one_line(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() else repr(text)
 
 
 def fields_of(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:

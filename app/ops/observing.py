@@ -16,7 +16,7 @@ from app.ops.metrics import REQUEST_SECONDS
 logger = logging.getLogger("requests")
 
 UNKNOWN_ROUTE = "unknown"
-"""In the metrics, for addresses that nobody serves: each would be a time series of its own."""
+"""For addresses that nobody serves: each would be a time series of its own."""
 INTERNAL_ERROR = 500
 
 
@@ -49,12 +49,21 @@ async def observe(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
             _tell(scope, sending.status, time.perf_counter() - started)
 
 
+def route_of(scope: Any) -> str:
+    """Return the template of the route that serves a request, or where its server is mounted."""
+    template: str = scope.get("path_template", "")
+    if not template and "route_handler" in scope:
+        template = min(scope["route_handler"].paths)
+    return template or UNKNOWN_ROUTE
+
+
 def _tell(scope: Any, status: int, seconds: float) -> None:
-    route = scope.get("path_template") or UNKNOWN_ROUTE
-    REQUEST_SECONDS.labels(scope["method"], route, status).observe(seconds)
+    REQUEST_SECONDS.labels(scope["method"], route_of(scope), status).observe(seconds)
+    # As it was sent: no line break in it ends the line, and a mounted application's is whole.
+    path = scope["raw_path"].decode("ascii", "backslashreplace")
     fields = {
         "method": scope["method"],
-        "path": scope["path"],
+        "path": path,
         "status": status,
         "ms": round(seconds * 1e3, 1),
     }
@@ -66,4 +75,4 @@ def _tell(scope: Any, status: int, seconds: float) -> None:
         fields["app"] = caller.app_id
     if room is not None:
         fields["room"] = str(room)
-    logger.info("%s %s %s", scope["method"], scope["path"], status, extra={"fields": fields})
+    logger.info("%s %s %s", scope["method"], path, status, extra={"fields": fields})

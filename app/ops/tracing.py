@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from structlog.contextvars import bound_contextvars
 
 from app.database.engine import DB
-from app.ops.observing import INTERNAL_ERROR, UNKNOWN_ROUTE, StatusMemory
+from app.ops.observing import INTERNAL_ERROR, StatusMemory, route_of
 from app.settings import settings
 
 SEND_SECONDS = 3.0
@@ -93,7 +93,7 @@ def _headers(scope: Any) -> dict[str, str]:
 
 def _describe(span: Span, scope: Any, status: int) -> None:
     """Tell the route's template, never the path or the query: those may hold what is secret."""
-    route = scope.get("path_template") or UNKNOWN_ROUTE
+    route = route_of(scope)
     span.update_name(f"{scope['method']} {route}")
     span.set_attributes(
         {

@@ -33,6 +33,20 @@ async def test_each_request_is_one_line(
     assert "secret" not in caplog.text.replace("some-room?secret", "")
 
 
+async def test_the_path_is_told_as_it_was_sent(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also what the administrators' page serves, and what would begin a line of its own."""
+    with caplog.at_level(logging.INFO):
+        await client.get("/admin/api/tables/?token=1")
+        await client.get("/api/v1/rooms/%0aINFO all is well")
+    requests = [record for record in caplog.records if record.name == "requests"]
+    told = [ReadableLines().format(record) for record in requests]
+    assert [line.count("\n") for line in told] == [0, 0]
+    assert "GET /admin/api/tables/ 401 " in told[0]
+    assert "GET /api/v1/rooms/%0aINFO%20all%20is%20well 404 " in told[1]
+
+
 async def test_no_password_and_no_token_is_logged(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:

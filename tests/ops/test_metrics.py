@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import ops
@@ -57,8 +57,10 @@ async def test_requests_are_counted_by_route_template(client: httpx.AsyncClient)
     await client.get("/api/v1/rooms/no-such-room")
     await client.get("/api/v1/rooms/another")
     await client.get("/nowhere/at/all")
+    await client.get("/admin/api/tables/")
     text = (await client.get("/metrics")).text
     assert 'route="/api/v1/rooms/{room_id}",status="404"} ' in text
+    assert 'route="/admin",status="401"' in text
     assert 'route="unknown",status="404"' in text
     assert "no-such-room" not in text
     assert "nowhere" not in text
@@ -75,9 +77,16 @@ async def test_production_shows_metrics_to_who_has_the_token(
     assert (await client.get("/metrics")).status_code == 404
     as_configured("sesame")
     assert (await client.get("/metrics")).status_code == 404
-    for token, status in (("sesame", 200), ("another", 404)):
-        answer = await client.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+    for token, status in (("sesame", 200), ("another", 404), ("sésame", 404)):
+        answer = await client.get(
+            "/metrics", headers={b"Authorization": f"Bearer {token}".encode()}
+        )
         assert answer.status_code == status
+
+
+async def test_prometheus_is_told_the_format_once(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+    assert answer.headers.get_list("content-type") == [CONTENT_TYPE_LATEST]
 
 
 @pytest.mark.usefixtures("database")
