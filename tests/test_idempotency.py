@@ -13,7 +13,7 @@ import pytest
 from app.database.engine import fetch, fetchrow, fetchval
 from tests import factories
 from tests.answers import Headers, code_of
-from tests.waiting import eventually
+from tests.waiting import until_ended
 
 ROOMS = "/api/v1/rooms"
 
@@ -85,7 +85,7 @@ async def test_of_many_at_once_one_is_done(
             asyncio.create_task(client.post(prizes, json={"name": "Phone"}, headers=headers))
             for _ in range(8)
         ]
-        await eventually(lambda: have_ended(requests, 7))
+        await until_ended(requests, 7)
     codes = Counter(each.status_code for each in await asyncio.gather(*requests))
 
     assert codes == {201: 1, 409: 7}
@@ -102,10 +102,6 @@ async def prizes_held(database: str) -> AsyncIterator[None]:
             yield
     finally:
         await connection.close()
-
-
-async def have_ended(requests: list[asyncio.Task[httpx.Response]], count: int) -> bool:
-    return sum(request.done() for request in requests) == count
 
 
 async def test_the_same_key_of_somebody_else_is_another(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from app.database.engine import fetchval
@@ -21,6 +21,15 @@ async def eventually(condition: Callable[[], Awaitable[object]], seconds: float 
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s")
         await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def until_ended(tasks: Sequence[asyncio.Task[Any]], count: int) -> None:
+    """Return when so many of the tasks have ended, however they did."""
+
+    async def have_ended() -> bool:
+        return sum(task.done() for task in tasks) == count
+
+    await eventually(have_ended)
 
 
 async def somebody_waits() -> bool:

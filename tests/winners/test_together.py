@@ -11,7 +11,7 @@ import pytest
 from app.database.engine import fetch, fetchval
 from app.winners import service
 from tests import factories
-from tests.waiting import eventually
+from tests.waiting import eventually, until_ended
 from tests.winners.test_races import Place, place, stock_and_winners
 
 __all__ = ["place"]
@@ -120,17 +120,13 @@ async def test_who_gave_up_while_waiting_wins_nothing(
     for answer, who in zip(answers, place.participants, strict=False):
         if who in gone:
             answer.cancel()
-    await eventually(lambda: _cancelled(answers, 2))
+    await until_ended(answers, 2)
     await held.execute("COMMIT")
 
     ended = await asyncio.gather(*answers, return_exceptions=True)
     assert sum(isinstance(each, httpx.Response) and each.is_success for each in ended) == 4
     winners = {row["participantId"] for row in await fetch('SELECT "participantId" FROM winners')}
     assert winners == {*place.participants[:6]} - gone
-
-
-async def _cancelled(tasks: list[asyncio.Task[httpx.Response]], count: int) -> bool:
-    return sum(task.done() for task in tasks) == count
 
 
 async def test_the_first_one_giving_up_does_not_stop_the_others(
