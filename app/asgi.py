@@ -30,6 +30,7 @@ from app.contract import (
     Options,
     TimeLimit,
     answer_error,
+    answer_preflight,
     refuse_odd_queries,
     serve_head,
 )
@@ -84,7 +85,8 @@ class EventPlatform(LeanLitestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve, and tell how it went."""
-        await observe(partial(serve_head, super().__call__), scope, receive, send)
+        served = partial(answer_preflight, partial(serve_head, super().__call__))
+        await observe(served, scope, receive, send)
 
 
 class TracedPlatform(EventPlatform):
@@ -184,6 +186,7 @@ def _cors(current: Settings) -> CORSConfig:
             "deprecation",
             "etag",
             "idempotency-replayed",
+            "location",
             "ratelimit",
             "ratelimit-policy",
             "retry-after",

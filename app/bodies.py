@@ -17,6 +17,7 @@ from litestar.datastructures import State
 from app.applications.documents import Fault, storage_faults
 from app.contract import Input
 from app.errors import UnsupportedMediaType, ValidationFailed
+from app.faults import in_words
 
 LARGEST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 32
@@ -31,7 +32,16 @@ METADATA_RULE = (
 Metadata = Annotated[
     dict[str, Any], msgspec.Meta(description=METADATA_RULE, examples=[{"ticket": "A-17"}])
 ]
-
+PictureUrl = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=2048,
+        pattern=r"^https?://[^\s/?#]\S*\Z",
+        description="The http or https address of a picture.",
+    ),
+]
+NOT_BLANK = r"\S"
+"""The pattern of names: something to see."""
 
 InputT = TypeVar("InputT", bound=Input)
 
@@ -159,13 +169,13 @@ def decode_json(body: bytes | str) -> Any:
 
 
 def require_storable(document: Any, *, max_bytes: int) -> None:
-    """Let only through what PostgreSQL can store.
+    """Let only through what PostgreSQL can store, and gives back as it came.
 
     Raises:
         ValidationFailed: Names what it can't.
     """
     faults = storage_faults(document, max_bytes=max_bytes, max_depth=DEEPEST_BODY)
-    if faults:
+    if faults := faults or _number_faults(document):
         raise ValidationFailed.at({fault.json_path(): fault.message for fault in faults})
 
 
@@ -177,11 +187,10 @@ def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
 
 
 def metadata_faults(metadata: object) -> list[Fault]:
-    """Find what keeps metadata from being stored and given back as they came."""
+    """Find out whether metadata are too large or too deep."""
     if metadata is None or metadata is msgspec.UNSET:
         return []
-    faults = storage_faults(metadata, max_bytes=LARGEST_METADATA_BYTES, max_depth=DEEPEST_METADATA)
-    return faults or _number_faults(metadata)
+    return storage_faults(metadata, max_bytes=LARGEST_METADATA_BYTES, max_depth=DEEPEST_METADATA)
 
 
 def _number_faults(document: object) -> list[Fault]:
@@ -226,5 +235,6 @@ def _faults_of(value: Any, expected: Any, field: msgspec.structs.FieldInfo) -> d
         msgspec.convert(value, expected)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
-        return {f"$.{field.encode_name}{path.removesuffix('`').removeprefix('$')}": f"{message}."}
+        place = f"$.{field.encode_name}{path.removesuffix('`').removeprefix('$')}"
+        return {place: in_words(message, expected)}
     return {}

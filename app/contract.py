@@ -8,7 +8,7 @@ import functools
 import hashlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -23,10 +23,12 @@ from litestar.middleware import ASGIMiddleware
 from litestar.response.base import ASGIResponse
 from litestar.status_codes import (
     HTTP_200_OK,
+    HTTP_201_CREATED,
     HTTP_304_NOT_MODIFIED,
     HTTP_413_REQUEST_ENTITY_TOO_LARGE,
 )
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.typing import FieldDefinition
 
 from app.database.engine import DatabaseUnavailable
 from app.database.ids import new_id
@@ -39,6 +41,7 @@ from app.errors import (
     Unauthorized,
     ValidationFailed,
 )
+from app.faults import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -128,10 +131,17 @@ class Resource(Response[T]):
     `If-None-Match` compares too: what a room counts may change without its row.
     """
 
-    def __init__(self, content: T, version: str, *, status_code: int = HTTP_200_OK) -> None:
-        """Take the answer and the version of the row that it shows."""
-        super().__init__(content, status_code=status_code)
+    def __init__(self, content: T, version: str, *, created: str | None = None) -> None:
+        """Take the answer.
+
+        Args:
+            content: What is shown.
+            version: The version of its row.
+            created: Its name below the address that it was posted to, if it is new.
+        """
+        super().__init__(content, status_code=HTTP_200_OK if created is None else HTTP_201_CREATED)
         self.version = version
+        self.created = created
 
     def to_asgi_response(
         self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any
@@ -142,7 +152,14 @@ class Resource(Response[T]):
         if request.method == "GET" and tag in _tags(request.headers.get("if-none-match", "")):
             return ASGIResponse(status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
         written.headers["ETag"] = tag
+        if self.created is not None:
+            written.headers["Location"] = location(request, self.created)
         return written
+
+
+def location(request: Request[Any, Any, Any], name: str) -> str:
+    """Return the address of what was made just now by a POST to the address above it."""
+    return f"{request.url.path.rstrip('/')}/{name}"
 
 
 def _tags(header: str) -> list[str]:
@@ -183,13 +200,16 @@ async def refuse_odd_queries(request: Request[Any, Any, State]) -> None:
 @functools.cache
 def _public_names(handler: HTTPRouteHandler) -> Mapping[str, str]:
     """Return the parameters of a handler and of what it depends on, with their public names."""
-    providers = handler.resolve_dependencies().values()
-    signatures = [handler.parsed_fn_signature, *(each.parsed_fn_signature for each in providers)]
     return {
         name: getattr(parameter.kwarg_definition, "name", None) or name
-        for signature in signatures
-        for name, parameter in signature.parameters.items()
+        for name, parameter in _parameters(handler)
     } | {"data": "$"}
+
+
+def _parameters(handler: HTTPRouteHandler) -> Iterator[tuple[str, FieldDefinition]]:
+    yield from handler.parsed_fn_signature.parameters.items()
+    for provider in handler.resolve_dependencies().values():
+        yield from provider.parsed_fn_signature.parameters.items()
 
 
 class TimeLimit(ASGIMiddleware):
@@ -263,6 +283,33 @@ async def serve_head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> 
         scope["method"] = "HEAD"
 
 
+async def answer_preflight(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
+    """Refuse a preflight (CORS) in the shape of every refusal; Litestar does in plain text."""
+    if scope["type"] != ScopeType.HTTP or scope["method"] != "OPTIONS":
+        await app(scope, receive, send)
+        return
+    refusal: Any = None
+
+    async def send_shaped(message: Any) -> None:
+        nonlocal refusal
+        if message["type"] == "http.response.start":
+            headers = MutableScopeHeaders.from_message(message)
+            if headers.get("Content-Type", "").startswith("text/plain"):
+                refusal = message
+                return
+        elif refusal is not None:
+            reason = f"{message['body'].decode()}."
+            error = ErrorBody(FRAMEWORK_CODES[refusal["status"]], reason, {}, request_id(scope))
+            message = {**message, "body": msgspec.json.encode(ErrorOut(error))}
+            headers = MutableScopeHeaders.from_message(refusal)
+            headers["Content-Type"] = "application/json"
+            headers["Content-Length"] = str(len(message["body"]))
+            await send(refusal)
+        await send(message)
+
+    await app(scope, receive, send_shaped)
+
+
 def request_id(scope: Any) -> str:
     """Return the id of a request: the client's `X-Request-Id` if it has a sane form, else our own.
 
@@ -283,6 +330,8 @@ def answer_error(request: Request[Any, Any, Any], exception: Exception) -> Respo
     error, status, code = _as_app_error(request, exception)
     _log(request, exception, error, status)
     headers: dict[str, str] = dict(getattr(exception, "headers", None) or {})
+    if "GET" in headers.get("allow", ""):  # of 405
+        headers["allow"] += ", HEAD"
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, ServiceUnavailable):
@@ -318,8 +367,11 @@ def _from_litestar(
     faults = exception.extra if isinstance(exception.extra, list) else []
     names = _public_names(request.route_handler)
     # Where the body is missing, Litestar tells KeyErrors, also of what the path holds.
+    types = {name: each.annotation for name, each in _parameters(request.route_handler)}
     fields = {
-        names.get(fault.get("key", ""), fault.get("key", "$")): fault.get("message", "Not valid.")
+        names.get(key := fault.get("key", ""), key or "$"): in_words(
+            fault.get("message", "Not valid."), types.get(key)
+        )
         for fault in faults
         if fault.get("message") != repr(fault.get("key"))
     }

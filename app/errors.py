@@ -188,14 +188,14 @@ class RoomNotActive(Conflict):
     """Only an ACTIVE room awards prizes."""
 
     code = "ROOM_NOT_ACTIVE"
-    default_message = "The room is not active."
+    default_message = "Only an ACTIVE room awards prizes."
 
 
 class RoomClosed(Conflict):
     """A COMPLETED or CANCELLED room takes no changes."""
 
     code = "ROOM_CLOSED"
-    default_message = "The room is closed."
+    default_message = "The room is closed: COMPLETED and CANCELLED rooms take no changes."
 
 
 class InvalidTransition(Conflict):

@@ -25,6 +25,7 @@ IN_EVERY_ANSWER = {400, 401, 429, 500, 503}
 """A query, path or token may always be refused, and a server may always fail."""
 
 ETAG = {"schema": {"type": "string"}, "description": "The version, for If-Match and If-None-Match."}
+LOCATION = {"schema": {"type": "string"}, "description": "The address of what was made."}
 FIRST_ERROR = 400
 GENERAL = {
     400: ("VALIDATION_ERROR",),
@@ -292,9 +293,10 @@ def _add_headers(method: str, path: str, operation: Json) -> None:
         operation.setdefault("parameters", []).append(
             _header(names[method], '"12-ab"', "`ETag` of what one has seen.")
         )
-        for status in ("200", "201"):
-            if status in operation["responses"] and method != "delete":
-                operation["responses"][status]["headers"] = {"ETag": ETAG}
+        if "200" in operation["responses"] and method != "delete":
+            operation["responses"]["200"]["headers"] = {"ETag": ETAG}
+    if "201" in operation["responses"] and _takes_keys(method, path) and "/secret" not in path:
+        operation["responses"]["201"]["headers"] = {"Location": LOCATION}
     if has_tag and method == "get":
         operation["responses"]["304"] = {"description": "It is as one has seen it."}
     if _takes_keys(method, path):

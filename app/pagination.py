@@ -232,6 +232,8 @@ def read_cursor(text: str) -> Position:
 
 
 def _page_request(page: int, limit: int, cursor: str | None) -> PageRequest:
+    if cursor is not None and page > 1:
+        raise ValidationFailed.at({"page": "Give either page or cursor."})
     if page * limit > DEEPEST_OFFSET:
         raise ValidationFailed.at({"page": "Too deep; follow meta.nextCursor instead."})
     return PageRequest(page, limit, None if cursor is None else read_cursor(cursor))

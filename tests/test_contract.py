@@ -42,12 +42,15 @@ async def test_every_status_of_the_framework_has_the_shape_of_errors(
     wrong_method = await client.put(ROOMS)
     too_large = await client.post(prizes, content=b" " * 10_000_000, headers=headers)
     form = await client.post(prizes, data={"name": "Phone"}, headers=headers)
+    stranger = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "PUT"}
+    preflight = await client.options(ROOMS, headers=stranger)
 
     assert error_of(nowhere, 404)["code"] == "NOT_FOUND"
     assert error_of(wrong_method, 405)["code"] == "METHOD_NOT_ALLOWED"
-    assert "GET" in wrong_method.headers["allow"]
+    assert {*wrong_method.headers["allow"].split(", ")} == {"GET", "HEAD", "OPTIONS", "POST"}
     assert error_of(too_large, 413)["code"] == "PAYLOAD_TOO_LARGE"
     assert error_of(form, 415)["code"] == "UNSUPPORTED_MEDIA_TYPE"
+    assert error_of(preflight, 400)["message"] == "Disallowed CORS method, Origin."
 
 
 async def test_a_bug_says_nothing_about_itself(
@@ -141,6 +144,73 @@ async def test_a_broken_body_is_refused_and_changes_nothing(
     assert await fetchval("SELECT count(*) FROM prizes") == 0
 
 
+IN_WORDS: list[tuple[str, Any, str]] = [
+    ("name", "", "Expected string of length >= 1."),
+    ("name", " \t", "1 to 255 characters, not only spaces."),
+    ("name", None, "Expected string, got null."),
+    ("description", 5, "Expected string or null, got integer."),
+    ("quantity", 1.5, "Expected integer, got number."),
+    ("quantity", 0, "Expected integer >= 1."),
+    ("imageUrl", "javascript:alert(1)", "The http or https address of a picture."),
+    ("imageUrl", "https://", "The http or https address of a picture."),
+    ("imageUrl", "https://example.com/a b", "The http or https address of a picture."),
+    ("imageUrl", "https://example.com/a\n", "The http or https address of a picture."),
+    ("metadata", [], "Expected object or null, got array."),
+    ("Name", "x", "Unknown field."),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "message"), IN_WORDS)
+async def test_a_wrong_value_is_told_in_words(
+    client: httpx.AsyncClient, prizes: str, headers: Headers, field: str, value: Any, message: str
+) -> None:
+    answer = await client.post(prizes, json={"name": "x", field: value}, headers=headers)
+    assert error_of(answer, 400)["details"]["fields"] == {f"$.{field}": message}
+
+
+async def test_what_is_none_of_several_is_told_them(
+    client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
+) -> None:
+    statuses = "Expected one of DRAFT, ACTIVE, COMPLETED, CANCELLED."
+    path = f"{ROOMS}/{room['id']}"
+    in_body = await client.patch(path, json={"status": "active"}, headers=headers)
+    in_query = await client.get(ROOMS, params={"status": "active"})
+    no_number = await client.get(ROOMS, params={"page": "x", "limit": "0"})
+
+    assert error_of(in_body, 400)["details"]["fields"] == {"$.status": statuses}
+    assert error_of(in_query, 400)["details"]["fields"] == {"status": statuses}
+    assert error_of(no_number, 400)["details"]["fields"] == {
+        "page": "Expected integer, got string.",
+        "limit": "Expected integer >= 1.",
+    }
+
+
+async def test_a_number_beyond_doubles_is_refused_wherever_it_stands(
+    client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
+) -> None:
+    huge = 10**400
+    path = f"{ROOMS}/{room['id']}"
+    administrator = await factories.bearer(await factories.user(isAdmin=True))
+    settings = {**factories.SETTINGS, "ticketCount": huge}
+    refused = {
+        "$.appSettings.ticketCount": await client.patch(
+            path, json={"appSettings": settings}, headers=headers
+        ),
+        "$.settings.a[1]": await client.post(
+            f"{path}/upgrade",
+            json={"targetVersion": "2.0.0", "settings": {"a": [1, huge]}},
+            headers=headers,
+        ),
+        "$.manifest.settings.minProperties": await client.post(
+            "/api/v1/apps",
+            json={"appId": "app_huge", "manifest": {"settings": {"minProperties": huge}}},
+            headers=administrator,
+        ),
+    }
+    for field, answer in refused.items():
+        assert error_of(answer, 400)["details"]["fields"] == {field: "A number out of range."}
+
+
 METADATA = [
     {},
     {"zero": -0.0, "tiny": 5e-324, "huge": 15 * 10**307, "long": 2**63 - 1, "low": -(2**63)},
@@ -197,6 +267,7 @@ def cursor(document: Any) -> str:
         ({"limit": "0"}, "limit"),
         ({"limit": "101"}, "limit"),
         ({"page": "101", "limit": "100"}, "page"),
+        ({"page": "2", "cursor": cursor(["2025-01-01T00:00:00Z", "a"])}, "page"),
         ({"cursor": "rubbish"}, "cursor"),
         ({"cursor": "é"}, "cursor"),
         ({"cursor": cursor([1, 2])}, "cursor"),
@@ -247,6 +318,32 @@ async def test_a_list_is_counted_no_further_than_needed(
     assert await counted(1) == (5, 3, True)
     assert await counted(2) == (7, 4, True)
     assert await counted(3) == (8, 4, False)
+
+
+async def test_what_is_made_is_found_where_its_location_says(
+    client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
+) -> None:
+    person = await factories.user()
+    member, prize = await factories.participant(room["id"]), await factories.prize(room["id"], 5)
+    base = f"{ROOMS}/{room['id']}"
+    opened = {"name": "x", "appId": room["appId"], "appSettings": factories.SETTINGS}
+    award = {"participantId": member["id"], "prizeId": prize["id"]}
+    bodies: dict[str, Any] = {
+        ROOMS: opened,
+        f"{base}/participants": {"userId": person["id"]},
+        f"{base}/prizes/": {"name": "x"},
+        f"{base}/winners": award,
+        f"{base}/draws": {},
+    }
+
+    for path, body in bodies.items():
+        made = await client.post(path, json=body, headers={**headers, "Idempotency-Key": path})
+        again = await client.post(path, json=body, headers={**headers, "Idempotency-Key": path})
+        found = await client.get(made.headers["location"], headers=headers)
+
+        assert (made.status_code, found.status_code) == (201, 200), made.text
+        assert found.json() == made.json()
+        assert again.headers["location"] == made.headers["location"]
 
 
 SINGLE = ["", "/participants/me", "/prizes/{prize}", "/winners/{winner}"]

@@ -83,7 +83,7 @@ ENDPOINTS = [
         "GET",
         "/rooms/{room}/participants/me",
         frozenset(IN_THE_ROOM[:-1]),
-        also=dict.fromkeys(("anonymous", "outsider", "former", "platform"), NOT_THERE),
+        also=dict.fromkeys(("outsider", "former", "platform"), NOT_THERE),
     ),
     Endpoint(
         "PATCH",

@@ -1,6 +1,8 @@
 """HTTP of /apps."""
 
-from litestar import Controller, Response, delete, get, patch, post
+from typing import Any
+
+from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
@@ -17,7 +19,7 @@ from app.applications.schemas import (
     VersionOut,
 )
 from app.auth.guards import platform_administrator, provide_viewer
-from app.contract import Data, Resource, Success, provide_precondition
+from app.contract import Data, Resource, Success, location, provide_precondition
 from app.database.versions import Precondition
 from app.errors import (
     AppHasRooms,
@@ -56,11 +58,14 @@ class AppController(Controller):
         responses=refusals(InvalidManifest, Conflict),
         summary="Register an app",
     )
-    async def register(self, data: JSONBody[AppInput]) -> Response[Data[RegisteredAppOut]]:
+    async def register(
+        self, data: JSONBody[AppInput], request: Request[Any, Any, Any]
+    ) -> Response[Data[RegisteredAppOut]]:
         """Register an app with its first manifest. Its secret is shown this once."""
         row, secret = await publishing.register_app(data.appId, data.manifest)
         shown = Data(RegisteredAppOut.of(row, appSecret=secret))
-        return Response(shown, status_code=HTTP_201_CREATED, headers=NOT_KEPT)
+        headers = {**NOT_KEPT, "Location": location(request, data.appId)}
+        return Response(shown, status_code=HTTP_201_CREATED, headers=headers)
 
     @get("/{app_id:str}", summary="An app")
     async def show(

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.enums import MediaType
 from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.status_codes import HTTP_200_OK
 
 from app.contract import Data, Resource, Success, provide_precondition
 from app.database.versions import Precondition
@@ -68,7 +68,7 @@ class DrawController(Controller):
     ) -> Resource[Data[DrawOut]]:
         """Fix what will be drawn and commit to a secret, as a moderator or above."""
         number = await service.announce(member, (data or AnnouncementInput()).terms())
-        return await _shown(member, number, status_code=HTTP_201_CREATED)
+        return await _shown(member, number, created=str(number))
 
     @get("/{number:int}", guards=[in_room()], summary="A draw")
     async def show(
@@ -156,7 +156,7 @@ class DrawController(Controller):
 
 
 async def _shown(
-    member: Membership, number: int, *, status_code: int = HTTP_200_OK
+    member: Membership, number: int, *, created: str | None = None
 ) -> Resource[Data[DrawOut]]:
     row = await service.find_draw(member, number)
-    return Resource(Data(DrawOut.of(row)), row["version"], status_code=status_code)
+    return Resource(Data(DrawOut.of(row)), row["version"], created=created)

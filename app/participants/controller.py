@@ -7,12 +7,12 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.status_codes import HTTP_200_OK
 
 from app import spreadsheets
 from app.contract import Data, Resource, Success, given, provide_precondition
 from app.database.versions import Precondition
-from app.errors import Conflict, NotFound, RoomClosed, ValidationFailed
+from app.errors import Conflict, NotFound, RoomClosed, Unauthorized, ValidationFailed
 from app.openapi import refusals
 from app.pagination import Page, PageRequest, page_of, room_page_request
 from app.participants import bulk, service
@@ -77,8 +77,8 @@ class ParticipantController(Controller):
                 role=data.role,
                 metadata=data.metadata,
             )
-        status = HTTP_201_CREATED if is_new else HTTP_200_OK
-        return Resource(Data(ParticipantOut.of(row)), row["version"], status_code=status)
+        created = row["id"] if is_new else None
+        return Resource(Data(ParticipantOut.of(row)), row["version"], created=created)
 
     @post(
         "/bulk",
@@ -192,6 +192,8 @@ def _refuse_privileges(data: ParticipantInput | None) -> None:
 def _resolve(member: Membership, participant_id: str) -> str:
     if participant_id != ME:
         return participant_id
+    if member.user_id is None:
+        raise Unauthorized
     if member.participant_id is None:
         raise NotFound("You are not in this room.")
     return member.participant_id

@@ -18,6 +18,7 @@ from litestar.openapi.spec import (
     Schema,
 )
 
+from app.applications.documents import Fault
 from app.bodies import checked, decode_json, is_json, require_storable
 from app.errors import AppError, UnsupportedMediaType, ValidationFailed
 from app.participants.bulk import Line, Newcomer
@@ -121,12 +122,12 @@ def _documents_of_csv(body: bytes) -> Iterator[tuple[int, Any]]:
 def _header(record: list[str]) -> list[str]:
     names = ",".join(name.strip() for name in record).rstrip(",").split(",")
     faults = {}
-    for name in names:
+    for name in filter(None, names):
         if name not in COLUMNS:
-            faults[f"$.{name}"] = "Unknown column."
+            faults[Fault((name,), "").json_path()] = "Unknown column."
         elif names.count(name) > 1:
-            faults[f"$.{name}"] = "Give it once."
-    if not {"userId", "email"} & set(names):
+            faults[Fault((name,), "").json_path()] = "Give it once."
+    if faults or "" in names or not {"userId", "email"} & set(names):
         faults["$"] = "The first line names the columns: userId or email; role; metadata."
     if faults:
         raise ValidationFailed.at(faults)

@@ -317,7 +317,7 @@ async def change_participant(
         wanted = changes.get("role", role)
         is_self = participant_id == member.participant_id
         if not may_change(member.rank, role, wanted, is_self=is_self):
-            raise Forbidden(f"You may not change a {role} into a {wanted}.")
+            raise Forbidden(f"You may not change the role {role} to {wanted}.")
         if wanted is not ParticipantRole.ORGANIZER:
             await _keep_an_organizer(present)
         await fetch(
@@ -345,7 +345,7 @@ async def remove_participant(
         precondition.check(present)
         role = ParticipantRole(present["role"])
         if participant_id != member.participant_id and not may_grant(member.rank, role):
-            raise Forbidden(f"You may not remove a {role}.")
+            raise Forbidden(f"You may not remove somebody who is {role}.")
         await _keep_an_organizer(present)
         await fetch(
             'UPDATE participants SET "deletedAt" = now(), "updatedAt" = now() WHERE id = $1',

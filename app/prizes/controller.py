@@ -3,7 +3,7 @@
 from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.status_codes import HTTP_200_OK
 
 from app.contract import Data, Resource, Success, given, provide_precondition
 from app.database.versions import Precondition
@@ -54,7 +54,7 @@ class PrizeController(Controller):
             image_url=data.imageUrl,
             metadata=data.metadata,
         )
-        return Resource(Data(PrizeOut.of(row)), row["version"], status_code=HTTP_201_CREATED)
+        return Resource(Data(PrizeOut.of(row)), row["version"], created=row["id"])
 
     @get("/{prize_id:str}", guards=[in_room()], summary="A prize")
     async def show(

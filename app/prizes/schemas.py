@@ -6,12 +6,20 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.bodies import Metadata
+from app.bodies import NOT_BLANK, Metadata, PictureUrl
 from app.contract import Input, timestamp
 
-PrizeName = Annotated[str, Meta(min_length=1, max_length=255, examples=["Headphones"])]
+PrizeName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=NOT_BLANK,
+        description="1 to 255 characters, not only spaces.",
+        examples=["Headphones"],
+    ),
+]
 Description = Annotated[str, Meta(max_length=2000)]
-ImageUrl = Annotated[str, Meta(max_length=2048, pattern=r"^https?://")]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
@@ -20,7 +28,7 @@ class PrizeInput(Input):
 
     name: PrizeName
     description: Description | None = None
-    imageUrl: ImageUrl | None = None
+    imageUrl: PictureUrl | None = None
     quantity: Quantity = 1
     metadata: Metadata | None = None
 
@@ -30,7 +38,7 @@ class PrizeChange(Input):
 
     name: PrizeName | UnsetType = UNSET
     description: Description | UnsetType | None = UNSET
-    imageUrl: ImageUrl | UnsetType | None = UNSET
+    imageUrl: PictureUrl | UnsetType | None = UNSET
     quantity: Quantity | UnsetType = UNSET
     metadata: Metadata | UnsetType | None = UNSET
 

@@ -7,7 +7,7 @@ import asyncpg
 from litestar import Controller, Request, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromQuery, JSONBody, QueryParameter
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.status_codes import HTTP_200_OK
 
 from app.auth.guards import provide_caller, provide_viewer, signed_in
 from app.auth.tokens import AccessClaims
@@ -79,7 +79,7 @@ class RoomController(Controller):
             app_settings=data.appSettings,
             is_public=data.isPublic,
         )
-        return _shown(row, HTTP_201_CREATED)
+        return _shown(row, created=row["id"])
 
     @get("/{room_id:str}", guards=[in_room()], summary="A room")
     async def show(self, member: NamedDependency[Membership]) -> Resource[Data[RoomOut]]:
@@ -149,9 +149,9 @@ class RoomController(Controller):
 
 
 def _shown(
-    row: asyncpg.Record | Mapping[str, Any], status_code: int = HTTP_200_OK
+    row: asyncpg.Record | Mapping[str, Any], *, created: str | None = None
 ) -> Resource[Data[RoomOut]]:
-    answer = Resource(Data(RoomOut.of(row)), row["version"], status_code=status_code)
+    answer = Resource(Data(RoomOut.of(row)), row["version"], created=created)
     if row["deprecatedAt"] is not None:
         answer.set_header("Deprecation", f"@{int(row['deprecatedAt'].timestamp())}")
     return answer

@@ -106,7 +106,7 @@ def _require_fit(room: asyncpg.Record, version: asyncpg.Record, merged: object) 
     if unfit := missing_for(validator, merged):
         raise MigrationRequired(
             f"The room's settings do not fit version {version['version']} yet. "
-            "Send what is missing or wrong in `settings`.",
+            "Send what is missing or wrong in `settings`; null removes a member.",
             details={"from": room["appManifestVersion"], "to": version["version"], **unfit},
         )
 

@@ -6,10 +6,18 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from app.bodies import NOT_BLANK, PictureUrl
 from app.contract import Input, timestamp
 
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
-PictureUrl = Annotated[str, Meta(max_length=2048, pattern=r"^https?://")]
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=100,
+        pattern=NOT_BLANK,
+        description="1 to 100 characters, not only spaces.",
+    ),
+]
 
 
 class UserOut(msgspec.Struct, omit_defaults=True):

@@ -6,7 +6,7 @@ from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
-from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
+from litestar.status_codes import HTTP_200_OK
 
 from app import spreadsheets
 from app.contract import Data, Resource, Success, provide_precondition
@@ -62,7 +62,7 @@ class WinnerController(Controller):
             prize_id=data.prizeId,
             metadata=data.metadata,
         )
-        return Resource(Data(WinnerOut.of(row)), row["version"], status_code=HTTP_201_CREATED)
+        return Resource(Data(WinnerOut.of(row)), row["version"], created=row["id"])
 
     @get("/{winner_id:str}", guards=[in_room()], summary="A winner")
     async def show(

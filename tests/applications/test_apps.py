@@ -32,9 +32,11 @@ def test_the_demo_apps_could_be_published(app_id: str) -> None:
 async def test_a_registered_app_is_there_for_everyone(
     client: httpx.AsyncClient, administrator: Administrator
 ) -> None:
-    registered = await administrator.register("app_raffle", version="0.3.0-beta.1")
+    body = {"appId": "app_raffle", "manifest": manifest("0.3.0-beta.1")}
+    answer = await administrator.send("POST", "", body)
+    registered = answer.json()["data"]
 
-    shown = (await client.get(f"{APPS}/app_raffle")).json()["data"]
+    shown = (await client.get(answer.headers["location"])).json()["data"]
     listed = (await client.get(APPS)).json()["data"]
 
     secret = registered.pop("appSecret")
