@@ -78,6 +78,8 @@ ENDPOINTS = (
     export_winners,
 )
 SWAGGER_PATH = "/schema/static"
+TAGS = ("auth", "users", "apps", "rooms", "participants", "prizes", "winners", "draws")
+"""The parts of the API page, in its order."""
 
 
 class EventPlatform(LeanLitestar):
@@ -208,7 +210,7 @@ def _openapi() -> openapi.Config:
         description=openapi.DESCRIPTION,
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes),
-        tags=[Tag(name=name) for name in ("auth", "users", "apps", "rooms", "draws")],
+        tags=[Tag(name=name) for name in TAGS],
         render_plugins=[
             SwaggerRenderPlugin(
                 js_url=f"{SWAGGER_PATH}/swagger-ui-bundle.js",

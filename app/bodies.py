@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 import msgspec
 from litestar import Request
 from litestar.datastructures import State
+from litestar.exceptions import InternalServerException
 
 from app.applications.documents import Fault, storage_faults
 from app.contract import Input
@@ -48,6 +49,17 @@ InputT = TypeVar("InputT", bound=Input)
 
 class ApiRequest(Request[Any, Any, State]):
     """A request whose JSON body is checked against the handler's `data` type, every field of it."""
+
+    async def body(self) -> bytes:
+        """Read the body.
+
+        Raises:
+            ValidationFailed: The client went away before its end.
+        """
+        try:
+            return await super().body()
+        except InternalServerException as error:  # Litestar takes it for a failure of ours
+            raise ValidationFailed("The body broke off.") from error
 
     async def json(self) -> Any:
         """Decode the body.

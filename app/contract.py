@@ -8,7 +8,7 @@ import functools
 import hashlib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -28,7 +28,6 @@ from litestar.status_codes import (
     HTTP_413_REQUEST_ENTITY_TOO_LARGE,
 )
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from litestar.typing import FieldDefinition
 
 from app.database.engine import DatabaseUnavailable
 from app.database.ids import new_id
@@ -194,22 +193,39 @@ async def refuse_odd_queries(request: Request[Any, Any, State]) -> None:
             # Litestar would take it for a parameter that is missing.
             faults[name] = "Leave it out instead."
     if faults:
-        raise ValidationFailed.at(faults)
+        raise ValidationFailed.at({**_faults_of_values(request), **faults})
+
+
+def _faults_of_values(request: Request[Any, Any, Any]) -> dict[str, str]:
+    """Name every query parameter whose value won't do: Litestar stops where it met the first."""
+    types = _types(request.route_handler)
+    faults = {}
+    for name, public in _public_names(request.route_handler).items():
+        if public in request.query_params:
+            try:
+                msgspec.convert(request.query_params[public], types[name], strict=False)
+            except msgspec.ValidationError as error:
+                faults[public] = in_words(str(error), types[name])
+    return faults
 
 
 @functools.cache
 def _public_names(handler: HTTPRouteHandler) -> Mapping[str, str]:
     """Return the parameters of a handler and of what it depends on, with their public names."""
+    providers = handler.resolve_dependencies().values()
+    signatures = [handler.parsed_fn_signature, *(each.parsed_fn_signature for each in providers)]
     return {
         name: getattr(parameter.kwarg_definition, "name", None) or name
-        for name, parameter in _parameters(handler)
+        for signature in signatures
+        for name, parameter in signature.parameters.items()
     } | {"data": "$"}
 
 
-def _parameters(handler: HTTPRouteHandler) -> Iterator[tuple[str, FieldDefinition]]:
-    yield from handler.parsed_fn_signature.parameters.items()
-    for provider in handler.resolve_dependencies().values():
-        yield from provider.parsed_fn_signature.parameters.items()
+def _types(handler: HTTPRouteHandler) -> Mapping[str, Any]:
+    """Return the types of the same parameters, with their bounds."""
+    providers = handler.resolve_dependencies().values()
+    models = [handler.signature_model, *(each.signature_model for each in providers)]
+    return {field.name: field.type for model in models for field in msgspec.structs.fields(model)}
 
 
 class TimeLimit(ASGIMiddleware):
@@ -367,7 +383,7 @@ def _from_litestar(
     faults = exception.extra if isinstance(exception.extra, list) else []
     names = _public_names(request.route_handler)
     # Where the body is missing, Litestar tells KeyErrors, also of what the path holds.
-    types = {name: each.annotation for name, each in _parameters(request.route_handler)}
+    types = _types(request.route_handler)
     fields = {
         names.get(key := fault.get("key", ""), key or "$"): in_words(
             fault.get("message", "Not valid."), types.get(key)
@@ -377,6 +393,7 @@ def _from_litestar(
     }
     if faults and not fields:
         fields = {"$": "Send a JSON body."}
+    fields |= _faults_of_values(request)
     return ValidationFailed.at(fields) if fields else ValidationFailed(exception.detail)
 
 

@@ -175,13 +175,23 @@ async def test_what_is_none_of_several_is_told_them(
     path = f"{ROOMS}/{room['id']}"
     in_body = await client.patch(path, json={"status": "active"}, headers=headers)
     in_query = await client.get(ROOMS, params={"status": "active"})
-    no_number = await client.get(ROOMS, params={"page": "x", "limit": "0"})
 
     assert error_of(in_body, 400)["details"]["fields"] == {"$.status": statuses}
     assert error_of(in_query, 400)["details"]["fields"] == {"status": statuses}
-    assert error_of(no_number, 400)["details"]["fields"] == {
+
+
+@pytest.mark.parametrize("odd", [{}, {"sort": "name"}], ids=["known", "unknown"])
+async def test_every_failing_part_of_a_query_is_named(
+    client: httpx.AsyncClient, odd: dict[str, str]
+) -> None:
+    query = {"page": "x", "limit": "0", "isPublic": "perhaps", "cursor": "A" * 201, **odd}
+    told = error_of(await client.get(ROOMS, params=query), 400)["details"]["fields"]
+    assert told == {
         "page": "Expected integer, got string.",
         "limit": "Expected integer >= 1.",
+        "isPublic": "Expected boolean or null, got string.",
+        "cursor": "Expected string of length <= 200.",
+        **dict.fromkeys(odd, "Unknown query parameter."),
     }
 
 
@@ -460,6 +470,36 @@ async def test_a_body_that_is_missing_is_asked_for(
     malformed = error_of(await client.post(prizes, content=b"{", headers=headers), 400)
     assert missing["details"] == {"fields": {"$": "Send a JSON body."}}
     assert malformed["details"] == {"fields": {"$": "Not valid JSON."}}
+
+
+async def test_a_body_that_breaks_off_is_no_failure_of_ours(
+    client: httpx.AsyncClient, prizes: str, headers: Headers, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = client.build_request("POST", prizes, content=b'{"name": "Pho', headers=headers)
+    scope: Any = {
+        "type": "http",
+        "method": "POST",
+        "path": prizes,
+        "raw_path": prizes.encode(),
+        "query_string": b"",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "server": ("testserver", 80),
+        "client": ("127.0.0.1", 5),
+    }
+    pieces = [{"type": "http.disconnect"}, {"type": "http.request", "body": b'{"', "more_body": 1}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return pieces.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await create_app()(scope, receive, send)
+
+    assert sent[0]["status"] == 400
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    assert await fetchval("SELECT count(*) FROM prizes") == 0
 
 
 def every_error(tree: type[AppError] = AppError) -> set[type[AppError]]:

@@ -36,6 +36,11 @@ def test_every_operation_is_described_with_an_example(document: dict[str, Any]) 
                 assert content.keys() & {"example", "examples"}, place
 
 
+def test_each_part_of_the_page_has_its_place(document: dict[str, Any]) -> None:
+    used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
+    assert used - {"health"} == {tag["name"] for tag in document["tags"]}
+
+
 def test_every_example_is_what_its_schema_describes(document: dict[str, Any]) -> None:
     checked = 0
     for path, method, operation in operations(document):
