@@ -6,8 +6,10 @@ PostgreSQL can't store.
 
 import functools
 import json
+import re
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import msgspec
@@ -15,7 +17,7 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
-from app.applications.documents import Fault, storage_faults
+from app.applications.documents import MOST_FAULTS, Fault, storage_faults
 from app.contract import Input
 from app.errors import UnsupportedMediaType, ValidationFailed
 from app.faults import in_words
@@ -25,6 +27,8 @@ DEEPEST_METADATA = 32
 DEEPEST_BODY = 100
 LARGEST_INTEGER = int(sys.float_info.max)
 """As JSON's readers take numbers for doubles."""
+_MANY_DIGITS = re.compile(rb"(?<![0-9])[0-9]{%d}" % len(str(LARGEST_INTEGER)))
+"""Where there are so many, a closer look is worth its time."""
 
 METADATA_RULE = (
     f"A JSON object of at most {LARGEST_METADATA_BYTES:,} bytes, nested at most {DEEPEST_METADATA} "
@@ -187,7 +191,9 @@ def require_storable(document: Any, *, max_bytes: int) -> None:
         ValidationFailed: Names what it can't.
     """
     faults = storage_faults(document, max_bytes=max_bytes, max_depth=DEEPEST_BODY)
-    if faults := faults or _number_faults(document):
+    if not faults and _MANY_DIGITS.search(msgspec.json.encode(document)):
+        faults = _number_faults(document)
+    if faults:
         raise ValidationFailed.at({fault.json_path(): fault.message for fault in faults})
 
 
@@ -225,8 +231,9 @@ def _every_fault(
     if not isinstance(document, dict):
         return ValidationFailed.at({"$": "Expected an object."})
     types = _types_of(target)
+    unknown = (name for name in document if name not in types)
     faults = {
-        Fault((name,), "").json_path(): "Unknown field." for name in document if name not in types
+        Fault((name,), "").json_path(): "Unknown field." for name in islice(unknown, MOST_FAULTS)
     }
     for field in msgspec.structs.fields(target):
         if field.encode_name in document:

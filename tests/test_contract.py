@@ -168,6 +168,15 @@ async def test_a_wrong_value_is_told_in_words(
     assert error_of(answer, 400)["details"]["fields"] == {f"$.{field}": message}
 
 
+async def test_of_very_many_unknown_fields_a_thousand_are_told(
+    client: httpx.AsyncClient, prizes: str, headers: Headers
+) -> None:
+    body = {f"field{number}": 1 for number in range(50_000)}
+    told = error_of(await client.post(prizes, json=body, headers=headers), 400)["details"]["fields"]
+    assert told.pop("$.name") == "Required."
+    assert len(told) == 1_000
+
+
 async def test_what_is_none_of_several_is_told_them(
     client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
 ) -> None:
