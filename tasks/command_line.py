@@ -1,8 +1,10 @@
 """The commands of `litestar tasks`."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NoReturn, TypeVar
 
@@ -62,7 +64,7 @@ def _time(moment: datetime | None) -> str:
 def run_job(name: str, *, dry_run: bool) -> None:
     """Run the job NAME now, beside its schedule. Interrupted, it loses nothing it did.
 
-    Exit status 1 if it fails, or if it is running already.
+    Exit status 1 if it fails, is interrupted, or is running already.
 
     Example: litestar tasks run cleanup-tokens --dry-run
     """
@@ -72,6 +74,9 @@ def run_job(name: str, *, dry_run: bool) -> None:
     if dry_run:
         click.echo(f"{name} would do {_run(lambda: _count(known[name])):,}.")
     else:
+        with suppress(ValueError):  # not in a process's main thread: no signal comes there
+            # As Ctrl-C: what it did is recorded, and that it was interrupted.
+            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
         click.echo(f"{name} did {_run(lambda: _run_now(known[name])):,}.")
 
 

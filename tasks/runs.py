@@ -26,6 +26,17 @@ LOCK = 570_441_290
 FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(hours=1)
 
+ABANDON = """
+    UPDATE task_runs SET outcome = 'ABANDONED', "finishedAt" = $1,
+      error = 'the process that ran it is gone'
+    WHERE outcome = 'RUNNING'
+"""
+LOCK_OF_JOB = """
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = $2
+    AND objid::bigint = hashtext(job)::bit(32)::bigint
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
 Clock = Callable[[], datetime]
 Report = Callable[[int], None]
 
@@ -112,7 +123,7 @@ async def run(
     Raises:
         JobFailed: It did not succeed; the cause says why.
     """
-    await _bury_abandoned(connection, job, clock())
+    await _close_former(connection, job, clock())
     run_id = run_id or new_id()
     await _begin(connection, run_id, job, slot, clock())
     try:
@@ -121,7 +132,7 @@ async def run(
         await asyncio.shield(_finish(connection, run_id, TaskOutcome.INTERRUPTED, clock()))
         raise
     except Exception as error:
-        # Without its connection it can't say so; whoever goes on finds the row and buries it.
+        # Without its connection it can't say so; whoever goes on finds the row and closes it.
         with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
             await _finish(connection, run_id, TaskOutcome.FAILED, clock(), repr(error))
         raise JobFailed(f"{job.name}: {error!r}") from error
@@ -151,14 +162,14 @@ async def _work(
     return Ended(TaskOutcome.SUCCEEDED, rows)
 
 
-async def _bury_abandoned(connection: Connection, job: Job, now: datetime) -> None:
+async def _close_former(connection: Connection, job: Job, now: datetime) -> None:
     """Close the run of a process that died: we have the lock that it held."""
-    await connection.execute(
-        "UPDATE task_runs SET outcome = 'ABANDONED', \"finishedAt\" = $2,"
-        " error = 'the process that ran it is gone' WHERE job = $1 AND outcome = 'RUNNING'",
-        job.name,
-        now,
-    )
+    await connection.execute(f"{ABANDON} AND job = $2", now, job.name)
+
+
+async def close_abandoned(now: datetime) -> None:
+    """Close every run whose process died: nobody holds its job's lock."""
+    await fetch(f"{ABANDON} AND NOT EXISTS ({LOCK_OF_JOB})", now, LOCK)
 
 
 async def _begin(

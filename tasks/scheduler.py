@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -89,12 +89,14 @@ class Scheduler:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def sweep(self) -> None:
-        """Begin what is due and not done yet, without waiting for it."""
+        """Begin what is due and not done yet, without waiting for it; close what died."""
         now = self._clock()
         for job in self._jobs:
             slot = job.latest_slot(now)
             if slot is not None and self._settled.get(job.name) != slot:
                 self._begin(job, slot)
+        with suppress(*CONNECTION_FAULTS):  # then the next one does
+            await runs.close_abandoned(now)
 
     def _begin(self, job: Job, slot: datetime) -> None:
         if job.name not in self._running and not self._stopping.is_set():

@@ -243,7 +243,7 @@ async def test_a_job_that_is_due_never_does_not_run() -> None:
 
 async def test_the_scheduler_runs_by_itself_from_its_start() -> None:
     step = Script([3])
-    scheduler = Scheduler([daily(step)], sweep_seconds=0.05)
+    scheduler = Scheduler([daily(step)], clock=WoundClock(NOON), sweep_seconds=0.05)
     scheduler.start()
     assert await scheduler.check() is None
     await asyncio.wait_for(step.begun.wait(), 60)
@@ -256,6 +256,7 @@ async def test_the_scheduler_runs_by_itself_from_its_start() -> None:
 
 KILLED_RUNNER = """
 import asyncio, sys
+from datetime import datetime
 from app.database.engine import DB
 from tasks.schedule import Job
 from tasks.scheduler import Scheduler
@@ -263,7 +264,9 @@ from tests.tasks.worker import Note
 
 async def main():
     DB.connect_to(sys.argv[1])
-    scheduler = Scheduler([Job("daily", "0 12 * * *", (Note("daily", 10_000, 0.01),))])
+    noon = datetime.fromisoformat(sys.argv[2])
+    jobs = [Job("daily", "0 12 * * *", (Note("daily", 10_000, 0.01),))]
+    scheduler = Scheduler(jobs, clock=lambda: noon)
     await scheduler.sweep()
     await scheduler.finish_running()
 
@@ -279,14 +282,16 @@ async def test_when_the_runner_is_killed_another_takes_its_slot(
     connection = await asyncpg.connect(migrated_database)
     await connection.execute("CREATE TABLE effects (job TEXT NOT NULL)")
     runner = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", KILLED_RUNNER, migrated_database), cwd=PROJECT_ROOT
+        *(sys.executable, "-c", KILLED_RUNNER, migrated_database, NOON.isoformat()),
+        cwd=PROJECT_ROOT,
     )
     await eventually(lambda: connection.fetchval("SELECT count(*) > 3 FROM effects"), 60)
     runner.kill()
     await runner.wait()
 
     step = Script([2])
-    other = Scheduler([daily(step)], sweep_seconds=0.1)
+    later = WoundClock(NOON + timedelta(seconds=1))
+    other = Scheduler([daily(step)], clock=later, sweep_seconds=0.1)
     other.start()
     await asyncio.wait_for(step.begun.wait(), 60)
     await other.finish_running()
@@ -297,6 +302,21 @@ async def test_when_the_runner_is_killed_another_takes_its_slot(
     assert [row["outcome"] for row in rows] == ["ABANDONED", "SUCCEEDED"]
     assert rows[0]["slot"] == rows[1]["slot"]
     assert rows[0]["rows"] >= 2, "the batches of the killed runner are lost"
+
+
+async def test_a_run_by_hand_whose_process_died_is_closed_by_the_next_sweep(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    insert = "INSERT INTO task_runs (id, job, runner) VALUES ($1, $1, 'x')"
+    await connection.execute(insert, "dead")
+    await connection.execute(insert, "daily")
+    await connection.close()
+    async with runs.exclusive(daily()):
+        await Scheduler([], clock=WoundClock(NOON)).sweep()
+        rows = await fetch("SELECT * FROM task_runs ORDER BY job")
+    assert [(row["job"], row["outcome"], row["finishedAt"]) for row in rows] == [
+        ("daily", "RUNNING", None),
+        ("dead", "ABANDONED", NOON),
+    ]
 
 
 def test_a_dead_runner_is_replaced_within_a_minute() -> None:
