@@ -58,10 +58,25 @@ async def ready(state: State) -> Data[Readiness]:
 async def examine(checks: Mapping[str, Check]) -> dict[str, Part]:
     """Run all checks at once, and wait for none longer than CHECK_SECONDS."""
     running = {name: asyncio.ensure_future(check()) for name, check in checks.items()}
-    _, late = await asyncio.wait(running.values(), timeout=CHECK_SECONDS)
-    for check in late:
-        check.cancel()  # not awaited: a frozen database may keep it for a while
-    return {name: _part(name, check) for name, check in running.items()}
+    for check in running.values():
+        _unfinished.add(check)
+        check.add_done_callback(_forget)
+    try:
+        await asyncio.wait(running.values(), timeout=CHECK_SECONDS)
+        return {name: _part(name, check) for name, check in running.items()}
+    finally:
+        for check in running.values():
+            check.cancel()  # not awaited: a frozen database may keep it for a while
+
+
+_unfinished: set[asyncio.Future[Any]] = set()
+"""Late checks, whose end nobody waits for; the event loop itself would forget them."""
+
+
+def _forget(check: asyncio.Future[Any]) -> None:
+    _unfinished.discard(check)
+    if not check.cancelled():
+        check.exception()  # of a late one nobody else asks for it, and that would be logged
 
 
 def _part(name: str, check: asyncio.Future[Any]) -> Part:

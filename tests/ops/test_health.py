@@ -1,5 +1,7 @@
 """Readiness tells the state of each part, in under a second whatever hangs."""
 
+import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -116,3 +118,37 @@ async def test_one_bad_check_hides_no_other() -> None:
     parts = await health.examine({"broken": broken, "fine": fine})
     assert parts["broken"] == health.Part("failing", "RuntimeError")
     assert parts["fine"] == health.Part("ok")
+
+
+async def test_a_late_check_ends_by_itself_and_says_no_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor does one whose request was given up."""
+    monkeypatch.setattr(health, "CHECK_SECONDS", 0.01)
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def late() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+            raise ConnectionError
+
+    parts = await health.examine({"database": late})
+    assert parts["database"] == health.Part("failing", "no answer in 0.01 s")
+    await asyncio.wait_for(ended.wait(), 60)
+
+    monkeypatch.setattr(health, "CHECK_SECONDS", 60)
+    begun.clear()
+    ended.clear()
+    request = asyncio.create_task(health.examine({"database": late}))
+    await begun.wait()
+    request.cancel()
+    await asyncio.wait_for(ended.wait(), 60)
+
+    await asyncio.sleep(0)
+    del request
+    gc.collect()
+    assert "never retrieved" not in caplog.text
