@@ -255,11 +255,7 @@ def make_backup(file: Path) -> None:
 
     Example: litestar database backup event-platform.dump
     """
-
-    async def work() -> None:
-        await asyncio.to_thread(backup.backup, file)
-
-    _run(work)
+    _run(lambda: backup.backup(file))
     click.echo(f"Wrote {file}: {file.stat().st_size:,} bytes.")
 
 

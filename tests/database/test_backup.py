@@ -10,12 +10,13 @@ from click.testing import CliRunner
 from litestar.cli.main import litestar_group
 
 from app.admin import accounts
-from app.database import backup, seed
+from app.database import backup, embedded, migrations, seed
 from app.database.backup import BackupError
 from app.database.catalog import read_catalog
 from app.database.engine import DB, fetch
 from app.settings import PROJECT_ROOT
 from tests.server import run
+from tests.waiting import eventually
 
 
 async def rows_of(dsn: str) -> dict[str, list[str]]:
@@ -66,6 +67,55 @@ async def test_the_commands_restore_every_row_and_the_same_schema(
     await new.close()
 
 
+async def test_an_older_postgresql_is_backed_up_and_restored_into(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest programs write settings into a restore that 16 and older refuse."""
+    monkeypatch.setattr(embedded, "MAJOR_VERSION", embedded.FORMER_VERSION)
+    known = [option for option in embedded.INITDB_OPTIONS if "builtin" not in option]
+    monkeypatch.setattr(embedded, "INITDB_OPTIONS", known)
+    server = embedded.EmbeddedServer(tmp_path_factory.mktemp("pg"), durable=False)
+    server.join()
+    try:
+        monkeypatch.setattr(DB, "pool", None)
+        monkeypatch.setitem(DB.config, "dsn", server.dsn())
+        await migrations.upgrade()
+        await seed.seed()
+        await fetch("CREATE DATABASE another")
+        await backup.backup(tmp_path / "x.dump")
+        monkeypatch.setitem(DB.config, "dsn", server.dsn("another"))
+        await backup.restore(tmp_path / "x.dump")
+        assert await rows_of(server.dsn("another")) == await rows_of(server.dsn())
+    finally:
+        server.leave()
+
+
+async def test_an_interrupted_backup_leaves_nothing(
+    migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DB, "pool", None)
+    monkeypatch.setitem(DB.config, "dsn", migrated_database)
+    holder = await asyncpg.connect(migrated_database)
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE")
+        running = asyncio.create_task(backup.backup(tmp_path / "x.dump"))
+        await eventually(lambda: holder.fetchval(IS_HELD_UP))
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    await holder.close()
+    assert files_in(tmp_path) == []
+
+
+def files_in(directory: Path) -> list[Path]:
+    return list(directory.iterdir())
+
+
+IS_HELD_UP = (
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'rooms'::regclass AND NOT granted)"
+)
+
+
 async def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(
         run, "uv", "run", "litestar", "database", *arguments, cwd=PROJECT_ROOT, **settings
@@ -104,11 +154,11 @@ async def test_a_database_with_tables_is_not_restored_into(
     monkeypatch.setattr(DB, "pool", None)
     monkeypatch.setitem(DB.config, "dsn", migrated_database)
     file = tmp_path / "x.dump"
-    backup.backup(file)
+    await backup.backup(file)
     with pytest.raises(BackupError, match="not empty"):
         await backup.restore(file)
     with pytest.raises(BackupError, match="exists already"):
-        backup.backup(file)
+        await backup.backup(file)
 
 
 async def test_what_is_no_backup_leaves_the_database_empty(
