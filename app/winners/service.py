@@ -149,17 +149,18 @@ async def _award_alone(member: Membership, wanted: _Wanted) -> asyncpg.Record:
 
 
 # The locks of `_AWARD`, in its order, and of each kind in the order of ids, so that no two of these
-# wait for each other. What the next statement sees is settled then. The room of the participants is
-# left to that: here PostgreSQL would look for them among all who are in it.
+# wait for each other. What the next statement sees is settled then. The room is compared so that no
+# index serves it: PostgreSQL would look for those who are named among all that are in the room.
 _LOCK = f"""
     WITH room AS (
         SELECT id FROM {Room.alive()} r WHERE id = $1 AND status = 'ACTIVE' FOR SHARE
     ), participant AS (
         SELECT p.id FROM {Participant.alive()} p
-        WHERE p.id = ANY($2) AND EXISTS (SELECT FROM room) ORDER BY p.id FOR SHARE OF p
+        WHERE p.id = ANY($2) AND p."roomId" || '' = $1 AND EXISTS (SELECT FROM room)
+        ORDER BY p.id FOR SHARE OF p
     )
     SELECT z.id FROM {Prize.alive()} z
-    WHERE z.id = ANY($3) AND z."roomId" = $1 AND (SELECT count(*) FROM participant) > 0
+    WHERE z.id = ANY($3) AND z."roomId" || '' = $1 AND (SELECT count(*) FROM participant) > 0
     ORDER BY z.id FOR NO KEY UPDATE
 """
 # OFFSET and count(*) keep PostgreSQL to the few who are named; it would go through the whole room,

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
-from app.database.engine import fetch, fetchval
+from app.database.engine import fetch, fetchval, transaction
 from app.winners import service
 from tests import factories
+from tests.test_plans import nodes
 from tests.waiting import eventually, until_ended
 from tests.winners.test_races import Place, place, stock_and_winners
 
@@ -208,6 +210,41 @@ async def test_a_room_that_closes_meanwhile_awards_nobody_who_waited(
     assert codes.keys() <= {201, 409}
     _, remaining, winners = await stock_and_winners(prize_id)
     assert (STOCK - remaining, winners) == (codes[201], codes[201])
+
+
+async def test_a_turn_reads_those_whom_it_names_and_nobody_else_of_the_room(place: Place) -> None:
+    room = place.room_id
+    # Most rooms have few prizes, so their index would look cheap.
+    await fetch(
+        "INSERT INTO rooms SELECT (jsonb_populate_record(r, jsonb_build_object('id', 'r' || n))).* "
+        "FROM rooms r, generate_series(1, 1000) n WHERE r.id = $1",
+        room,
+    )
+    await fetch(
+        'INSERT INTO prizes (id, "roomId", name, "updatedAt") '
+        "SELECT 'z' || n, CASE WHEN n > 1000 THEN $1 ELSE 'r' || n END, 'Prize', now() "
+        "FROM generate_series(1, 3000) n",
+        room,
+    )
+    await fetch("ANALYZE prizes")
+    first, second, *_ = place.participants
+    locked = f"'{room}', '{{{first},{second}}}', '{{z1005,z1007}}'"
+
+    for sql, arguments in (
+        (service._LOCK, locked),
+        (service._AWARD_TOGETHER, f"{locked}, '{{w1,w2}}', '{{NULL,NULL}}'"),
+    ):
+        async with transaction():
+            # As PostgreSQL plans what it has seen often: for whatever arguments come.
+            await fetch("SET LOCAL plan_cache_mode = force_generic_plan")
+            await fetch(f"PREPARE turn AS {sql}")
+            (row,) = await fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE turn({arguments})")
+            await fetch("DEALLOCATE turn")
+        plan = msgspec.json.decode(row[0])[0]["Plan"]
+        read = [node for node in nodes(plan) if node.get("Relation Name") == "prizes"]
+        assert read
+        for node in read:
+            assert node["Actual Rows"] + node.get("Rows Removed by Filter", 0) <= 2, node
 
 
 async def test_awards_with_a_key_and_without_share_one_prize(place: Place) -> None:
