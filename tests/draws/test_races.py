@@ -260,7 +260,7 @@ async def test_a_room_that_completes_meanwhile_draws_nothing() -> None:
         task = asyncio.create_task(draw(number))
         assert await is_held_up(task)
         await change.commit()
-        with pytest.raises(AppError, match="not active"):
+        with pytest.raises(AppError, match="Only an ACTIVE room"):
             await task
     finally:
         await completed.close()
