@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -26,7 +27,8 @@ async def backup(file: Path) -> None:
         await _run("pg_dump", *form, "--file", unfinished)
         unfinished.rename(file)
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, there is nothing
+            unfinished.unlink()
 
 
 def _refuse_to_overwrite(file: Path) -> None:

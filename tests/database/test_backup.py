@@ -128,6 +128,7 @@ async def command(*arguments: str, **settings: str) -> subprocess.CompletedProce
         (["backup"], "Missing argument 'FILE'"),
         (["backup", "."], "is a directory"),
         (["backup", "/nowhere/x.dump"], "No such file or directory"),
+        (["backup", f"{__file__}/x.dump"], "Not a directory"),
         (["restore"], "Missing argument 'FILE'"),
         (["restore", "/nowhere/x.dump"], "does not exist"),
         (["restore", "."], "is a directory"),
