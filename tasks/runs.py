@@ -8,6 +8,7 @@ clocks differ run a slot twice, one after the other; the rows tell that it was d
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -25,6 +26,8 @@ LOCK = 570_441_290
 """The first half of the advisory locks' keys: any number that nobody else uses."""
 FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(hours=1)
+TELL_SECONDS = 1.0
+"""How late a run's row may tell how much was done; told after every batch, others would wait."""
 
 ABANDON = """
     UPDATE task_runs SET outcome = 'ABANDONED', "finishedAt" = $1,
@@ -124,42 +127,53 @@ async def run(
         JobFailed: It did not succeed; the cause says why.
     """
     await _close_former(connection, job, clock())
-    run_id = run_id or new_id()
-    await _begin(connection, run_id, job, slot, clock())
+    tally = _Tally(connection, run_id or new_id(), report)
+    await _begin(connection, tally.run_id, job, slot, clock())
     try:
-        ended = await _work(connection, job, run_id, clock(), stopping, report)
+        outcome = await _work(connection, job, tally, clock(), stopping)
     except asyncio.CancelledError:
-        await asyncio.shield(_finish(connection, run_id, TaskOutcome.INTERRUPTED, clock()))
+        await asyncio.shield(_finish(connection, tally, TaskOutcome.INTERRUPTED, clock()))
         raise
     except Exception as error:
         # Without its connection it can't say so; whoever goes on finds the row and closes it.
         with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
-            await _finish(connection, run_id, TaskOutcome.FAILED, clock(), repr(error))
+            await _finish(connection, tally, TaskOutcome.FAILED, clock(), repr(error))
         raise JobFailed(f"{job.name}: {error!r}") from error
-    await _finish(connection, run_id, ended.outcome, clock())
-    return ended
+    await _finish(connection, tally, outcome, clock())
+    return Ended(outcome, tally.rows)
+
+
+class _Tally:
+    """How much a run has done."""
+
+    def __init__(self, connection: Connection, run_id: str, report: Report) -> None:
+        self.run_id = run_id
+        self.rows = 0
+        self._connection = connection
+        self._report = report
+        self._told_at = time.monotonic()
+
+    async def add(self, done: int) -> None:
+        """Count a batch, and let the run's row tell of it unless it just told of another."""
+        self.rows += done
+        self._report(done)
+        if time.monotonic() - self._told_at >= TELL_SECONDS:
+            await self._connection.execute(
+                "UPDATE task_runs SET rows = $2 WHERE id = $1", self.run_id, self.rows
+            )
+            self._told_at = time.monotonic()
 
 
 async def _work(
-    connection: Connection,
-    job: Job,
-    id_: str,
-    now: datetime,
-    stopping: asyncio.Event,
-    report: Report,
-) -> Ended:
-    rows = 0
+    connection: Connection, job: Job, tally: _Tally, now: datetime, stopping: asyncio.Event
+) -> TaskOutcome:
     for step in job.steps:
         async with aclosing(step.batches(connection, now)) as batches:
             async for done in batches:
-                await connection.execute(
-                    "UPDATE task_runs SET rows = $2 WHERE id = $1", id_, rows + done
-                )
-                rows += done
-                report(done)
+                await tally.add(done)
                 if stopping.is_set():
-                    return Ended(TaskOutcome.INTERRUPTED, rows)
-    return Ended(TaskOutcome.SUCCEEDED, rows)
+                    return TaskOutcome.INTERRUPTED
+    return TaskOutcome.SUCCEEDED
 
 
 async def _close_former(connection: Connection, job: Job, now: datetime) -> None:
@@ -187,17 +201,18 @@ async def _begin(
 
 async def _finish(
     connection: Connection,
-    id_: str,
+    tally: _Tally,
     outcome: TaskOutcome,
     now: datetime,
     error: str | None = None,
 ) -> None:
     await connection.execute(
-        'UPDATE task_runs SET outcome = $2, "finishedAt" = $3, error = $4 WHERE id = $1',
-        id_,
+        'UPDATE task_runs SET outcome = $2, "finishedAt" = $3, error = $4, rows = $5 WHERE id = $1',
+        tally.run_id,
         outcome,
         now,
         error,
+        tally.rows,
     )
 
 

@@ -11,7 +11,8 @@ import asyncpg
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-BATCH_ROWS = 500
+BATCH_ROWS = 200
+"""About a millisecond of work, which is what others wait for at most."""
 PAUSE_SHARE = 1.0
 """Of the time that a batch took: the busier the database, the longer the pause."""
 LONGEST_PAUSE_SECONDS = 0.2

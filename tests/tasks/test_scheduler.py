@@ -285,7 +285,7 @@ async def test_when_the_runner_is_killed_another_takes_its_slot(
         *(sys.executable, "-c", KILLED_RUNNER, migrated_database, NOON.isoformat()),
         cwd=PROJECT_ROOT,
     )
-    await eventually(lambda: connection.fetchval("SELECT count(*) > 3 FROM effects"), 60)
+    await eventually(lambda: connection.fetchval("SELECT rows > 0 FROM task_runs"), 60)
     runner.kill()
     await runner.wait()
 
@@ -301,7 +301,7 @@ async def test_when_the_runner_is_killed_another_takes_its_slot(
     await connection.close()
     assert [row["outcome"] for row in rows] == ["ABANDONED", "SUCCEEDED"]
     assert rows[0]["slot"] == rows[1]["slot"]
-    assert rows[0]["rows"] >= 2, "the batches of the killed runner are lost"
+    assert rows[0]["rows"] > 0, "the batches of the killed runner are lost"
 
 
 async def test_a_run_by_hand_whose_process_died_is_closed_by_the_next_sweep(database: str) -> None:
