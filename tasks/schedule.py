@@ -14,6 +14,16 @@ from tasks.steps import Deletion, Step, Vacuum
 NEVER = "never"
 STALE_SESSION_AGE = timedelta(days=90)
 TASK_RUN_AGE = timedelta(days=90)
+IDLE_RUN_AGE = timedelta(days=7)
+"""Of runs that found nothing to do: there is one a minute where draws wait for drand."""
+NOT_THE_LAST_SUCCESS = """
+    outcome <> 'SUCCEEDED' OR slot IS NULL OR EXISTS (
+      SELECT FROM task_runs later
+      WHERE later.job = task_runs.job AND later.slot > task_runs.slot
+        AND later.outcome = 'SUCCEEDED'
+    )
+"""
+"""That one stays, however long ago it was: without it, its slot would be due again."""
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LOOKBACKS = (timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=366))
@@ -69,7 +79,15 @@ JOBS = (
     Job(
         "cleanup-task-runs",
         "20 2 * * *",
-        (Deletion("task_runs", "finishedAt", TASK_RUN_AGE),),
+        (
+            Deletion(
+                "task_runs",
+                "finishedAt",
+                IDLE_RUN_AGE,
+                f"rows = 0 AND outcome = 'SUCCEEDED' AND ({NOT_THE_LAST_SUCCESS})",
+            ),
+            Deletion("task_runs", "finishedAt", TASK_RUN_AGE, NOT_THE_LAST_SUCCESS),
+        ),
     ),
     Job(
         "cleanup-idempotency-keys",

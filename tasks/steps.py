@@ -45,6 +45,8 @@ class Deletion:
     """The time that counts; indexed."""
     age: timedelta = timedelta()
     """How long ago it has to be."""
+    only: str = "true"
+    """Which of them, in SQL."""
 
     async def count(self, connection: Connection, now: datetime) -> int:
         """Return how many rows would go."""
@@ -70,7 +72,7 @@ class Deletion:
 
     @property
     def _due(self) -> str:
-        return f'"{self.column}" <= least(now(), $1::timestamptz) - $2::interval'
+        return f'"{self.column}" <= least(now(), $1::timestamptz) - $2::interval AND ({self.only})'
 
     @property
     def _delete(self) -> str:

@@ -124,6 +124,60 @@ async def test_sessions_are_stale_after_90_days_without_use(connection: Connecti
     assert len(await remaining(connection, "sessions")) == 1
 
 
+async def add_run(
+    connection: Connection,
+    name: str,
+    age: timedelta,
+    *,
+    rows: int = 0,
+    outcome: str = "SUCCEEDED",
+    by_hand: bool = False,
+) -> None:
+    at = datetime.now(UTC) - age
+    await connection.execute(
+        'INSERT INTO task_runs (id, job, slot, runner, outcome, rows, "finishedAt")'
+        " VALUES ($1, 'minutely', $2, 'x', $3, $4, $5)",
+        name,
+        None if by_hand else at,
+        outcome,
+        rows,
+        at,
+    )
+
+
+async def clean_runs(connection: Connection) -> set[str]:
+    [job] = [job for job in JOBS if job.name == "cleanup-task-runs"]
+    for step in job.steps:
+        async for _ in step.batches(connection, datetime.now(UTC)):
+            pass
+    return await remaining(connection, "task_runs")
+
+
+async def test_runs_are_kept_for_90_days_and_those_that_found_nothing_for_7(
+    connection: Connection,
+) -> None:
+    day, moment = timedelta(days=1), timedelta(minutes=1)
+    await add_run(connection, "idle, stays", 7 * day - moment)
+    await add_run(connection, "idle, goes", 7 * day + moment)
+    await add_run(connection, "idle and by hand, goes", 8 * day, by_hand=True)
+    await add_run(connection, "idle and failed, stays", 8 * day, outcome="FAILED")
+    await add_run(connection, "stays", 90 * day - moment, rows=1)
+    await add_run(connection, "goes", 90 * day + moment, rows=1)
+    await add_run(connection, "failed, goes", 91 * day, outcome="FAILED")
+
+    assert await clean_runs(connection) == {"idle, stays", "idle and failed, stays", "stays"}
+
+
+async def test_the_last_slot_that_was_done_stays_done(connection: Connection) -> None:
+    year = timedelta(days=365)
+    await add_run(connection, "last", year)
+    await add_run(connection, "one before", 2 * year)
+    await add_run(connection, "failed since", year / 2, outcome="FAILED")
+    await add_run(connection, "by hand since", year / 2, by_hand=True)
+
+    assert await clean_runs(connection) == {"last"}
+
+
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 async def test_every_job_runs_on_the_migrated_schema(job: Job, connection: Connection) -> None:
     for step in job.steps:
