@@ -78,6 +78,8 @@ ENDPOINTS = (
     export_winners,
 )
 SWAGGER_PATH = "/schema/static"
+NO_ICON = '<link rel="icon" href="data:,">'
+"""The page's own would come from elsewhere."""
 TAGS = ("auth", "users", "apps", "rooms", "participants", "prizes", "winners", "draws")
 """The parts of the API page, in its order."""
 
@@ -213,6 +215,7 @@ def _openapi() -> openapi.Config:
         tags=[Tag(name=name) for name in TAGS],
         render_plugins=[
             SwaggerRenderPlugin(
+                favicon=NO_ICON,
                 js_url=f"{SWAGGER_PATH}/swagger-ui-bundle.js",
                 css_url=f"{SWAGGER_PATH}/swagger-ui.css",
                 standalone_preset_js_url=f"{SWAGGER_PATH}/swagger-ui-standalone-preset.js",

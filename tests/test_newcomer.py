@@ -256,7 +256,9 @@ def test_a_wrong_password_is_named(checkout: Path, tmp_path: Path) -> None:
         postmaster = int((server.data / "postmaster.pid").read_text().split()[0])
         psutil.Process(postmaster).send_signal(signal.SIGHUP)
         url = server.dsn("postgres").replace("postgres@", "postgres:wrong@")
-        assert_one_clear_line(start(checkout, DATABASE_URL=url), "check the password")
+        ended = start(checkout, DATABASE_URL=url)
+        assert_one_clear_line(ended, "check the password")
+        assert f"PostgreSQL at {server.data}" in ended.stderr
     finally:
         server.leave()
 

@@ -72,7 +72,7 @@ def test_every_error_belongs_to_the_tree_or_the_framework(document: dict[str, An
 async def test_the_page_needs_nobody_else(client: httpx.AsyncClient) -> None:
     page = await client.get("/schema")
     assert page.status_code == 200
-    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    addresses = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.text)
     assert addresses
     for address in addresses:
         assert address.startswith(("/schema", "data:")), address

@@ -6,7 +6,7 @@ from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import msgspec
@@ -265,7 +265,9 @@ class Engine(PostgresEngine):
 
     def _unavailable(self, dsn: str, error: Exception) -> DatabaseUnavailable:
         url = urlsplit(dsn)
-        where = f"{url.hostname or 'the local socket'}:{url.port or 5432}"
+        where = unquote(url.netloc.rpartition("@")[2])
+        if not where.startswith("/"):  # a socket's directory
+            where = f"{url.hostname or 'the local socket'}:{url.port or 5432}"
         match error:
             case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
                 reason = f"PostgreSQL at {where} refuses {url.username!r}: check the password."
