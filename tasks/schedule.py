@@ -16,6 +16,7 @@ STALE_SESSION_AGE = timedelta(days=90)
 TASK_RUN_AGE = timedelta(days=90)
 IDLE_RUN_AGE = timedelta(days=7)
 """Of runs that found nothing to do: there is one a minute where draws wait for drand."""
+IDLE = "rows = 0 AND outcome = 'SUCCEEDED'"
 NOT_THE_LAST_SUCCESS = """
     outcome <> 'SUCCEEDED' OR slot IS NULL OR EXISTS (
       SELECT FROM task_runs later
@@ -84,9 +85,14 @@ JOBS = (
                 "task_runs",
                 "finishedAt",
                 IDLE_RUN_AGE,
-                f"rows = 0 AND outcome = 'SUCCEEDED' AND ({NOT_THE_LAST_SUCCESS})",
+                f"{IDLE} AND ({NOT_THE_LAST_SUCCESS})",
             ),
-            Deletion("task_runs", "finishedAt", TASK_RUN_AGE, NOT_THE_LAST_SUCCESS),
+            Deletion(
+                "task_runs",
+                "finishedAt",
+                TASK_RUN_AGE,
+                f"NOT ({IDLE}) AND ({NOT_THE_LAST_SUCCESS})",
+            ),
         ),
     ),
     Job(

@@ -147,9 +147,13 @@ async def add_run(
 
 async def clean_runs(connection: Connection) -> set[str]:
     [job] = [job for job in JOBS if job.name == "cleanup-task-runs"]
+    now = datetime.now(UTC)
+    foretold = sum([await step.count(connection, now) for step in job.steps])
+    gone = 0
     for step in job.steps:
-        async for _ in step.batches(connection, datetime.now(UTC)):
-            pass
+        async for deleted in step.batches(connection, now):
+            gone += deleted
+    assert foretold == gone
     return await remaining(connection, "task_runs")
 
 
@@ -161,6 +165,7 @@ async def test_runs_are_kept_for_90_days_and_those_that_found_nothing_for_7(
     await add_run(connection, "idle, goes", 7 * day + moment)
     await add_run(connection, "idle and by hand, goes", 8 * day, by_hand=True)
     await add_run(connection, "idle and failed, stays", 8 * day, outcome="FAILED")
+    await add_run(connection, "idle for long, goes", 91 * day)
     await add_run(connection, "stays", 90 * day - moment, rows=1)
     await add_run(connection, "goes", 90 * day + moment, rows=1)
     await add_run(connection, "failed, goes", 91 * day, outcome="FAILED")
