@@ -77,6 +77,8 @@ ENDPOINTS = (
     export_participants,
     export_winners,
 )
+SPECIAL_METHODS = {"HEAD": serve_head, "OPTIONS": answer_preflight}
+"""Methods that Litestar does not serve as the contract wants it."""
 SWAGGER_PATH = "/schema/static"
 NO_ICON = '<link rel="icon" href="data:,">'
 """The page's own would come from elsewhere."""
@@ -89,7 +91,9 @@ class EventPlatform(LeanLitestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve, and tell how it went."""
-        served = partial(answer_preflight, partial(serve_head, super().__call__))
+        served: Any = super().__call__
+        if special := SPECIAL_METHODS.get(scope.get("method", "")):
+            served = partial(special, served)
         await observe(served, scope, receive, send)
 
 

@@ -239,16 +239,27 @@ class TimeLimit(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Give up what takes too long."""
+        task: Any = asyncio.current_task()
+        is_late = False
+
+        def give_up() -> None:
+            nonlocal is_late
+            is_late = task.cancel()
 
         async def send_in_time(message: Message) -> None:
-            limit.reschedule(None)
+            timer.cancel()
             await send(message)
 
+        # What `asyncio.timeout` does, at half of what that costs each request.
+        timer = asyncio.get_running_loop().call_later(self._seconds, give_up)
         try:
-            async with asyncio.timeout(self._seconds) as limit:
-                await next_app(scope, receive, send_in_time)
-        except TimeoutError as error:
-            raise ServiceUnavailable(private=f"no answer in {self._seconds} s") from error
+            await next_app(scope, receive, send_in_time)
+        except asyncio.CancelledError as error:
+            if is_late and not task.uncancel():
+                raise ServiceUnavailable(private=f"no answer in {self._seconds} s") from error
+            raise
+        finally:
+            timer.cancel()
 
 
 class Options(ASGIMiddleware):
@@ -282,9 +293,6 @@ def _methods(scope: Scope) -> set[str]:
 
 async def serve_head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
     """Answer HEAD as GET, without the body (RFC 9110, 9.3.2)."""
-    if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD":
-        await app(scope, receive, send)
-        return
 
     async def send_without_body(message: Message) -> None:
         if message["type"] != "http.response.body":
@@ -301,9 +309,6 @@ async def serve_head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> 
 
 async def answer_preflight(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
     """Refuse a preflight (CORS) in the shape of every refusal; Litestar does in plain text."""
-    if scope["type"] != ScopeType.HTTP or scope["method"] != "OPTIONS":
-        await app(scope, receive, send)
-        return
     refusal: Any = None
 
     async def send_shaped(message: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from app.auth.apps import AppCredentials
 from app.auth.tokens import AccessClaims
@@ -42,11 +42,12 @@ async def observe(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> N
         return
     started = time.perf_counter()
     sending = StatusMemory(send)
-    with bound_contextvars(request_id=request_id(scope)):
-        try:
-            await app(scope, receive, sending)
-        finally:
-            _tell(scope, sending.status, time.perf_counter() - started)
+    before = bind_contextvars(request_id=request_id(scope))
+    try:
+        await app(scope, receive, sending)
+    finally:
+        _tell(scope, sending.status, time.perf_counter() - started)
+        reset_contextvars(**before)
 
 
 def route_of(scope: Any) -> str:
