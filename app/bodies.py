@@ -45,8 +45,18 @@ PictureUrl = Annotated[
         description="The http or https address of a picture.",
     ),
 ]
-NOT_BLANK = r"\S"
-"""The pattern of names: something to see."""
+
+
+def name_of(longest: int, *examples: str) -> msgspec.Meta:
+    """Describe names of so many characters: something to see."""
+    return msgspec.Meta(
+        min_length=1,
+        max_length=longest,
+        pattern=r"\S",
+        description=f"1 to {longest} characters, not only spaces.",
+        examples=list(examples) or None,
+    )
+
 
 InputT = TypeVar("InputT", bound=Input)
 

@@ -16,7 +16,7 @@ import pytest
 
 from app.database.embedded import EmbeddedServer
 from app.settings import PROJECT_ROOT, SettingsError, load
-from tests.server import Server, free_port, kill_all, run, serving
+from tests.server import PRODUCTION, Server, free_port, kill_all, run, serving
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -292,9 +292,6 @@ while True:
     client.recv(1000)
     client.close()
 """
-
-
-PRODUCTION = {"ENVIRONMENT": "production", "JWT_SECRET": "a-secret-of-more-than-32-bytes-for-tests"}
 
 
 def test_production_refuses_pending_migrations(checkout: Path, empty_database: str) -> None:

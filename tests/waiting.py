@@ -5,6 +5,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import asyncpg
+
 from app.database.engine import fetchval
 
 PAUSE_SECONDS = 0.02
@@ -38,6 +40,16 @@ async def somebody_waits() -> bool:
         await fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
             "AND datname = current_database()"
+        )
+    )
+
+
+async def is_waited_for(connection: asyncpg.Connection, table: str) -> bool:
+    """Tell whether a statement on the connection's database waits for the lock of a table."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = $1::regclass AND NOT granted)",
+            table,
         )
     )
 

@@ -6,19 +6,10 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.bodies import NOT_BLANK, Metadata, PictureUrl
+from app.bodies import Metadata, PictureUrl, name_of
 from app.contract import Input, timestamp
 
-PrizeName = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=255,
-        pattern=NOT_BLANK,
-        description="1 to 255 characters, not only spaces.",
-        examples=["Headphones"],
-    ),
-]
+PrizeName = Annotated[str, name_of(255, "Headphones")]
 Description = Annotated[str, Meta(max_length=2000)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 

@@ -8,21 +8,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.applications.schemas import Deprecation
-from app.bodies import NOT_BLANK
+from app.bodies import name_of
 from app.contract import Input, timestamp
 from app.participants.schemas import PersonOut
 from app.tables import RoomStatus
 
-RoomName = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=255,
-        pattern=NOT_BLANK,
-        description="1 to 255 characters, not only spaces.",
-        examples=["New Year Lottery"],
-    ),
-]
+RoomName = Annotated[str, name_of(255, "New Year Lottery")]
 Description = Annotated[str, Meta(max_length=2000)]
 
 

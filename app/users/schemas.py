@@ -4,20 +4,12 @@ from typing import Annotated
 
 import asyncpg
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from app.bodies import NOT_BLANK, PictureUrl
+from app.bodies import PictureUrl, name_of
 from app.contract import Input, timestamp
 
-Name = Annotated[
-    str,
-    Meta(
-        min_length=1,
-        max_length=100,
-        pattern=NOT_BLANK,
-        description="1 to 100 characters, not only spaces.",
-    ),
-]
+Name = Annotated[str, name_of(100)]
 
 
 class UserOut(msgspec.Struct, omit_defaults=True):

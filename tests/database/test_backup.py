@@ -16,7 +16,7 @@ from app.database.catalog import read_catalog
 from app.database.engine import DB, fetch
 from app.settings import PROJECT_ROOT
 from tests.server import run
-from tests.waiting import eventually
+from tests.waiting import eventually, is_waited_for
 
 
 async def rows_of(dsn: str) -> dict[str, list[str]]:
@@ -99,7 +99,7 @@ async def test_an_interrupted_backup_leaves_nothing(
     async with holder.transaction():
         await holder.execute("LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE")
         running = asyncio.create_task(backup.backup(tmp_path / "x.dump"))
-        await eventually(lambda: holder.fetchval(IS_HELD_UP))
+        await eventually(lambda: is_waited_for(holder, "rooms"))
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
@@ -109,11 +109,6 @@ async def test_an_interrupted_backup_leaves_nothing(
 
 def files_in(directory: Path) -> list[Path]:
     return list(directory.iterdir())
-
-
-IS_HELD_UP = (
-    "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'rooms'::regclass AND NOT granted)"
-)
 
 
 async def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

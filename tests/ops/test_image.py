@@ -9,10 +9,9 @@ import pytest
 
 from app import ops
 from app.settings import PROJECT_ROOT
-from tests.server import run, serving
+from tests.server import PRODUCTION, run, serving
 
 CONTAINERFILE = (Path(ops.__file__).parent / "Containerfile").read_text()
-PRODUCTION = {"ENVIRONMENT": "production", "JWT_SECRET": "a-secret-of-more-than-32-bytes-for-tests"}
 
 
 @pytest.fixture

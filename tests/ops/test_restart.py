@@ -15,7 +15,7 @@ import pytest
 
 from app.settings import PROJECT_ROOT
 from tests.server import STOP_SECONDS, Server, serving
-from tests.waiting import eventually
+from tests.waiting import eventually, is_waited_for
 
 SIGN_IN = {"email": "alice@example.com", "password": "password123"}
 
@@ -73,18 +73,13 @@ async def test_sigterm_finishes_what_runs_and_ends_with_0(migrated_database: str
             waiting = asyncio.create_task(
                 client.post(f"{server.url}/api/v1/auth/login", json=SIGN_IN)
             )
-            await eventually(lambda: holder.fetchval(WAITS_FOR_A_LOCK))
+            await eventually(lambda: is_waited_for(holder, "sessions"))
             server.process.send_signal(signal.SIGTERM)
             await eventually(lambda: refuses(server))
             await transaction.rollback()
             assert (await waiting).status_code == 200
         await holder.close()
         assert await asyncio.to_thread(server.process.wait, STOP_SECONDS) == 0
-
-
-WAITS_FOR_A_LOCK = """
-    SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'sessions'::regclass AND NOT granted)
-"""
 
 
 async def refuses(server: Server) -> bool:

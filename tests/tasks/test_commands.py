@@ -17,7 +17,7 @@ from app.settings import PROJECT_ROOT
 from tasks import runs
 from tasks.schedule import JOBS, NEVER, jobs
 from tests.server import environment
-from tests.waiting import eventually
+from tests.waiting import eventually, is_waited_for
 
 Invoke = Callable[..., Awaitable[Result]]
 TOKENS = JOBS[0]
@@ -131,18 +131,12 @@ async def test_an_interrupted_run_says_so(
             env=environment(DATABASE_URL=migrated_database),
             stderr=asyncio.subprocess.PIPE,
         )
-        await eventually(lambda: connection.fetchval(IS_HELD_UP), 60)
+        await eventually(lambda: is_waited_for(connection, "token_blacklist"), 60)
         command.send_signal(interruption)
         _, told = await command.communicate()
     assert (command.returncode, told.split()) == (1, [b"Aborted."])
     [row] = await connection.fetch("SELECT * FROM task_runs")
     assert (row["outcome"], row["rows"]) == ("INTERRUPTED", 0)
-
-
-IS_HELD_UP = """
-    SELECT EXISTS (SELECT FROM pg_locks
-    WHERE relation = 'token_blacklist'::regclass AND NOT granted)
-"""
 
 
 async def test_an_unknown_job_is_refused_with_the_known_ones(litestar: Invoke) -> None:
