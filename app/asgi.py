@@ -16,7 +16,6 @@ from litestar.openapi.spec import Components, Reference, SecurityScheme, Tag
 from litestar.static_files import create_static_files_router
 from litestar_granian import GranianPlugin
 
-from app import openapi
 from app.admin.commands import AdminCommands
 from app.admin.mount import admin_page
 from app.applications.controller import AppController
@@ -24,16 +23,6 @@ from app.auth.controller import AuthController
 from app.auth.guards import Authentication
 from app.auth.oidc_controller import OidcController
 from app.auth.revocation import hearing
-from app.bodies import ApiRequest
-from app.contract import (
-    LARGEST_BODY_BYTES,
-    Options,
-    TimeLimit,
-    answer_error,
-    answer_preflight,
-    refuse_odd_queries,
-    serve_head,
-)
 from app.database.commands import DatabaseCommands
 from app.database.engine import DB
 from app.database.redis import shared_redis
@@ -41,8 +30,14 @@ from app.deferred import deferred
 from app.draws.commands import DrawCommands
 from app.draws.controller import DrawController
 from app.draws.screens import draw_code, draw_page, verify_page
-from app.headers import add_headers
-from app.idempotency import Idempotency
+from app.http import openapi
+from app.http.bodies import LARGEST_BODY_BYTES, ApiRequest
+from app.http.errors import answer_error
+from app.http.headers import add_headers
+from app.http.idempotency import Idempotency
+from app.http.methods import Options, answer_preflight, serve_head
+from app.http.queries import refuse_odd_queries
+from app.http.time_limit import TimeLimit
 from app.ops import health
 from app.ops.exposition import metrics, sampled
 from app.ops.launch import Launch, LeanLitestar

@@ -22,6 +22,11 @@ class RoomStatus(StrEnum):
     COMPLETED = "COMPLETED"
     CANCELLED = "CANCELLED"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether people and prizes still come and go."""
+        return self in (RoomStatus.DRAFT, RoomStatus.ACTIVE)
+
 
 class ParticipantRole(StrEnum):
     """What a person may do in a room, the mightiest first."""

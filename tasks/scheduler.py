@@ -12,7 +12,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.database.ids import new_id
 from app.database.listener import CONNECTION_FAULTS
-from app.ops.metrics import JOB_ROWS, JOB_RUNS, JOB_SECONDS
+from app.metrics import JOB_ROWS, JOB_RUNS, JOB_SECONDS
 from app.tables import TaskOutcome
 from tasks import runs
 from tasks.runs import Clock

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from app.asgi import create_app
-from app.openapi import operations
+from app.http.openapi import operations
 
 Headers = dict[str, str]
 

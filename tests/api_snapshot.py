@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.asgi import create_app
-from app.openapi import operations
+from app.http.openapi import operations
 
 KEPT = Path(__file__).with_name("api_snapshot.json")
 

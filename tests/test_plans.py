@@ -12,7 +12,8 @@ from litestar.routes import HTTPRoute
 
 from app.asgi import create_app
 from app.database.engine import DB, fetch, fetchrow
-from app.pagination import Position, write_cursor
+from app.database.listing import Position
+from app.http.pagination import write_cursor
 from tests import factories
 from tests.benchmarks.load import BIG_ROOM, Size, id_of, load
 

@@ -17,12 +17,11 @@ from piccolo.table import Table
 
 from app.applications.publishing import change_app, delete_app
 from app.auth.sessions import end_sessions
-from app.bodies import decode_body
-from app.contract import Input
-from app.contract import given as body_members
 from app.database.audit import acting
 from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.errors import Conflict, NotFound, ValidationFailed
+from app.http.bodies import Input, decode_body
+from app.http.bodies import given as body_members
 from app.participants.schemas import ParticipantChange
 from app.participants.service import change_participant, remove_participant, staff_membership
 from app.prizes.schemas import PrizeChange

@@ -18,9 +18,9 @@ from app.applications.publishing import change_app, deprecate_version, register_
 from app.applications.schemas import AppChange, AppInput, DeprecationInput
 from app.auth.schemas import Revocation
 from app.auth.sessions import revoke_person
-from app.bodies import decode_any, decode_body
 from app.database.engine import fetch, fetchval
 from app.errors import AppError, Conflict, NotFound, ValidationFailed
+from app.http.bodies import decode_any, decode_body
 from app.settings import settings
 from app.users.service import set_platform_administrator
 from tasks import runs

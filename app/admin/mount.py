@@ -18,9 +18,8 @@ from litestar.response.redirect import ASGIRedirectResponse
 from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, ReceiveMessage, Scope, Send
 
 from app.auth.throttle import address_of
-from app.bodies import decode_any
-from app.contract import LARGEST_BODY_BYTES
 from app.errors import Forbidden, ValidationFailed
+from app.http.bodies import LARGEST_BODY_BYTES, decode_any
 from app.settings import ADMIN_OFF, Settings, settings
 
 COOKIE_SCOPE = re.compile(r"; *(Path|SameSite|Secure)\b[^;]*", re.IGNORECASE)

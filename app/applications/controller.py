@@ -19,7 +19,7 @@ from app.applications.schemas import (
     VersionOut,
 )
 from app.auth.guards import platform_administrator, provide_viewer
-from app.contract import Data, Resource, Success, location, provide_precondition
+from app.database.listing import PageRequest
 from app.database.versions import Precondition
 from app.errors import (
     AppHasRooms,
@@ -28,8 +28,10 @@ from app.errors import (
     InvalidManifest,
     VersionNotGreater,
 )
-from app.openapi import refusals
-from app.pagination import Page, PageRequest, page_of, page_request
+from app.http.envelopes import Data, Success
+from app.http.openapi import refusals
+from app.http.pagination import Page, meta_of, page_of, page_request
+from app.http.preconditions import Resource, location, provide_precondition
 
 NOT_KEPT = {"Cache-Control": "no-store"}
 """On answers that show a secret."""
@@ -140,7 +142,7 @@ class AppController(Controller):
         found, total = await service.list_versions(viewer, app_id, paging)
         shown = found[: paging.limit]
         last = shown[-1].position if len(found) > paging.limit else None
-        return Page([VersionOut.of(each) for each in shown], paging.meta(total, last))
+        return Page([VersionOut.of(each) for each in shown], meta_of(paging, total, last))
 
     @post(
         "/{app_id:str}/versions/{version:str}/deprecate",

@@ -8,7 +8,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app.applications.manifest import CAPABILITIES, PERMISSIONS
 from app.applications.service import AppVersion
-from app.contract import Input, optional_timestamp, timestamp
+from app.http.bodies import Input
+from app.http.envelopes import optional_timestamp, timestamp
 
 AppId = Annotated[
     str,

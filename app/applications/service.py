@@ -9,9 +9,9 @@ import msgspec
 
 from app.applications.settings_schema import SettingsValidator, check_settings, validator_for
 from app.database.engine import fetchrow
+from app.database.listing import Listing, PageRequest, Position
 from app.database.versions import VERSION
 from app.errors import Conflict, NotFound
-from app.pagination import Listing, PageRequest, Position
 from app.tables import User
 
 SHOWN = f"""

@@ -21,10 +21,11 @@ from app.auth.limits import Policy
 from app.auth.schemas import Ended, Login, Profile, Refresh, Revocation, SessionOut
 from app.auth.throttle import spend_by_account
 from app.auth.tokens import AccessClaims, VerifiedToken
-from app.contract import Data, Success
+from app.database.listing import PageRequest
 from app.errors import AccountDeleted, InvalidCredentials, NotFound
-from app.openapi import refusals
-from app.pagination import Page, PageRequest, page_of, page_request
+from app.http.envelopes import Data, Success
+from app.http.openapi import refusals
+from app.http.pagination import Page, page_of, page_request
 from app.settings import settings
 
 

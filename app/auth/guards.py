@@ -15,7 +15,7 @@ from app.auth.sessions import Device
 from app.auth.throttle import address_of, admit, require_guess, spend_guess
 from app.auth.tokens import AccessClaims, VerifiedToken
 from app.errors import Forbidden, InvalidCredentials, InvalidToken, Unauthorized
-from app.ops.metrics import AUTHENTICATION_SECONDS
+from app.metrics import AUTHENTICATION_SECONDS
 
 API_PATH = "/api/"
 """Callers are identified and counted below it: not by the health checks, nor by the pages that

@@ -17,7 +17,6 @@ from app.auth.limits import Policy
 from app.auth.schemas import SignInUrl
 from app.auth.sessions import Device, TokenPair
 from app.auth.throttle import spend_by_account
-from app.contract import Data, answer_error
 from app.deferred import deferred
 from app.errors import (
     AppError,
@@ -27,7 +26,9 @@ from app.errors import (
     RateLimitExceeded,
     ValidationFailed,
 )
-from app.openapi import refusals
+from app.http.envelopes import Data
+from app.http.errors import answer_error
+from app.http.openapi import refusals
 from app.settings import settings
 
 if TYPE_CHECKING:

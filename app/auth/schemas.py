@@ -6,7 +6,8 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from app.contract import Input, timestamp
+from app.http.bodies import Input
+from app.http.envelopes import timestamp
 
 
 class Login(Input):

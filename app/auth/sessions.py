@@ -29,8 +29,8 @@ from app.auth.tokens import (
 )
 from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.database.ids import new_id
+from app.database.listing import PageRequest
 from app.errors import AccountDeleted, InvalidToken, NotFound
-from app.pagination import PageRequest
 from app.settings import settings
 from app.tables import User
 

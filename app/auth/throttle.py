@@ -1,5 +1,6 @@
 """Rate limits as HTTP: who is counted as whom, and what the answers say about it."""
 
+from collections.abc import Collection
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -9,6 +10,7 @@ from app.auth.addresses import client_address, subscriber
 from app.auth.apps import AppCredentials
 from app.auth.limits import Policy, Usage, limiter, refusal
 from app.auth.tokens import VerifiedToken
+from app.http.headers import ANSWER_HEADERS
 from app.settings import settings
 
 _STATE = "rate_limit_usages"
@@ -83,16 +85,13 @@ async def _spend(scope: Scope, policy: Policy, key: str) -> None:
     usages: dict[Policy, Usage] = scope["state"].setdefault(_STATE, {})
     if policy not in usages or usage.remaining <= usages[policy].remaining:
         usages[policy] = usage
+    scope["state"][ANSWER_HEADERS] = _headers_of(usages.values())
     if not usage.is_allowed:
         raise refusal(usage)
 
 
-def rate_limit_headers(scope: Scope) -> dict[bytes, bytes]:
+def _headers_of(known: Collection[Usage]) -> dict[bytes, bytes]:
     """Say what is left (draft-ietf-httpapi-ratelimit-headers)."""
-    usages: dict[Policy, Usage] = scope["state"].get(_STATE, {})
-    if not usages:
-        return {}
-    known = usages.values()
     quotas = (f'"{usage.policy}";q={usage.quota};w={usage.window_seconds}' for usage in known)
     left = (f'"{usage.policy}";r={usage.remaining};t={usage.reset_seconds}' for usage in known)
     return {

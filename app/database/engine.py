@@ -16,8 +16,8 @@ from piccolo.querystring import QueryString
 
 from app.database.constraints import explained
 from app.database.embedded import EmbeddedServer, EmbeddedServerError
+from app.database.turns import Turns
 from app.settings import DATA_DIRECTORY, settings
-from app.turns import Turns
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 RELEASE_TIMEOUT_SECONDS = 1.0

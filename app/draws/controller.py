@@ -9,7 +9,7 @@ from litestar.params import JSONBody, PathParameter, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
-from app.contract import Data, Resource, Success, provide_precondition
+from app.database.listing import PageRequest
 from app.database.versions import Precondition
 from app.draws import service
 from app.draws.record import LONGEST_REASON, Record
@@ -27,8 +27,10 @@ from app.errors import (
     RoomNotActive,
     ValidationFailed,
 )
-from app.openapi import refusals
-from app.pagination import Page, PageRequest, page_of, page_request
+from app.http.envelopes import Data, Success
+from app.http.openapi import refusals
+from app.http.pagination import Page, page_of, page_request
+from app.http.preconditions import Resource, provide_precondition
 from app.participants.guards import in_room, provide_member
 from app.participants.roles import Right
 from app.participants.service import Membership

@@ -17,6 +17,7 @@ import msgspec
 from app.database.audit import acting
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
+from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
 from app.draws.beacon import fetch_signature
 from app.draws.drand import CHAINS, is_signed, randomness_of, time_of
@@ -48,8 +49,7 @@ from app.errors import (
     ServiceUnavailable,
     ValidationFailed,
 )
-from app.ops.metrics import AWARDS, DRAW_SECONDS, DRAW_STEPS
-from app.pagination import Listing, PageRequest
+from app.metrics import AWARDS, DRAW_SECONDS, DRAW_STEPS
 from app.participants.service import Membership, staff_membership
 from app.tables import DrawStatus, Participant, Prize, Room, RoomStatus, Winner
 

@@ -18,10 +18,10 @@ from litestar.exceptions import NotFoundException
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from app.contract import PASSING_FAULTS
 from app.database.engine import DB, fetchrow
+from app.http.errors import PASSING_FAULTS
+from app.metrics import BLACKLIST_ENTRIES, POOL_CONNECTIONS, SESSIONS, TABLE_BYTES
 from app.ops.launch import METRICS_DIRECTORY
-from app.ops.metrics import BLACKLIST_ENTRIES, POOL_CONNECTIONS, SESSIONS, TABLE_BYTES
 from app.settings import settings
 
 POOL_SAMPLE_SECONDS = 5

@@ -8,12 +8,12 @@ import msgspec
 from litestar import get
 from litestar.datastructures import State
 
-from app.contract import Data, Success
 from app.database import migrations
 from app.database.engine import fetchval
 from app.database.listener import Listener
 from app.database.redis import shared_redis
 from app.errors import ServiceUnavailable
+from app.http.envelopes import Data, Success
 
 CHECK_SECONDS = 0.8
 """For all checks together, however the database hangs."""

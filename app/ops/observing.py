@@ -10,8 +10,8 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from app.auth.apps import AppCredentials
 from app.auth.tokens import AccessClaims
-from app.contract import request_id
-from app.ops.metrics import REQUEST_SECONDS
+from app.http.envelopes import request_id
+from app.metrics import REQUEST_SECONDS
 
 logger = logging.getLogger("requests")
 

@@ -15,8 +15,7 @@ from app.database.ids import new_id
 from app.errors import AppError, Forbidden, NotFound, RoomClosed
 from app.participants.roles import may_grant
 from app.participants.service import Membership
-from app.rooms.lifecycle import OPEN
-from app.tables import Participant, ParticipantRole, Room, User
+from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
 
 
 class Outcome(StrEnum):
@@ -111,7 +110,7 @@ async def _lock_open_room(room_id: str) -> None:
     status = await fetchval(f"SELECT status FROM {Room.alive()} r WHERE id = $1 FOR SHARE", room_id)
     if status is None:
         raise NotFound("There is no such room.")
-    if status not in OPEN:
+    if not RoomStatus(status).is_open:
         raise RoomClosed
 
 

@@ -19,8 +19,8 @@ from litestar.openapi.spec import (
 )
 
 from app.applications.documents import Fault
-from app.bodies import checked, decode_json, is_json, require_storable
 from app.errors import AppError, UnsupportedMediaType, ValidationFailed
+from app.http.bodies import checked, decode_json, is_json, require_storable
 from app.participants.bulk import Line, Newcomer
 from app.participants.schemas import ParticipantInput
 

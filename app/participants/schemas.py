@@ -8,8 +8,8 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.bodies import Metadata
-from app.contract import Input, timestamp
+from app.http.bodies import Input, Metadata
+from app.http.envelopes import timestamp
 from app.participants.bulk import Outcome, Result
 from app.tables import ParticipantRole
 

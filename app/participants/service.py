@@ -11,6 +11,7 @@ from app.auth.service import in_force, not_in_force
 from app.auth.tokens import VerifiedToken
 from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
+from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import (
     Conflict,
@@ -21,7 +22,6 @@ from app.errors import (
     Unauthorized,
     ValidationFailed,
 )
-from app.pagination import Listing, PageRequest
 from app.participants.roles import (
     HELD_FROM,
     Rank,
@@ -31,7 +31,6 @@ from app.participants.roles import (
     rank_of,
     reaches,
 )
-from app.rooms.lifecycle import OPEN
 from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
 
 
@@ -76,7 +75,7 @@ class Membership(msgspec.Struct, frozen=True):
         Raises:
             RoomClosed: It is COMPLETED or CANCELLED.
         """
-        if self.status not in OPEN:
+        if not self.status.is_open:
             raise RoomClosed
 
 

@@ -5,11 +5,14 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from app.contract import Data, Resource, Success, given, provide_precondition
+from app.database.listing import PageRequest
 from app.database.versions import Precondition
 from app.errors import Conflict, PrizeHasWinners, RoomClosed
-from app.openapi import refusals
-from app.pagination import Page, PageRequest, page_of, room_page_request
+from app.http.bodies import given
+from app.http.envelopes import Data, Success
+from app.http.openapi import refusals
+from app.http.pagination import Page, page_of, room_page_request
+from app.http.preconditions import Resource, provide_precondition
 from app.participants.guards import in_room, provide_member
 from app.participants.roles import Right
 from app.participants.service import Membership

@@ -6,8 +6,8 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.bodies import Metadata, PictureUrl, name_of
-from app.contract import Input, timestamp
+from app.http.bodies import Input, Metadata, PictureUrl, name_of
+from app.http.envelopes import timestamp
 
 PrizeName = Annotated[str, name_of(255, "Headphones")]
 Description = Annotated[str, Meta(max_length=2000)]

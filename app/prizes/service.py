@@ -7,9 +7,9 @@ import asyncpg
 
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
+from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import Conflict, NotFound, PrizeHasWinners, RoomClosed
-from app.pagination import Listing, PageRequest
 from app.participants.service import Membership
 from app.rooms.service import lock_open
 from app.tables import Prize, Room, Winner

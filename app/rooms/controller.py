@@ -11,7 +11,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from app.auth.guards import provide_caller, provide_viewer, signed_in
 from app.auth.tokens import AccessClaims
-from app.contract import Data, Resource, Success, given, provide_precondition
+from app.database.listing import PageRequest
 from app.database.versions import Precondition
 from app.errors import (
     Conflict,
@@ -21,8 +21,11 @@ from app.errors import (
     RoomClosed,
     VersionNotGreater,
 )
-from app.openapi import refusals
-from app.pagination import Page, PageRequest, page_of, page_request
+from app.http.bodies import given
+from app.http.envelopes import Data, Success
+from app.http.openapi import refusals
+from app.http.pagination import Page, page_of, page_request
+from app.http.preconditions import Resource, provide_precondition
 from app.participants.guards import in_room, provide_member
 from app.participants.roles import Right
 from app.participants.service import Membership

@@ -12,9 +12,6 @@ NEXT: Mapping[RoomStatus, frozenset[RoomStatus]] = {
     RoomStatus.CANCELLED: frozenset(),
 }
 
-OPEN = frozenset({RoomStatus.DRAFT, RoomStatus.ACTIVE})
-"""The statuses in which people and prizes still come and go."""
-
 
 def check_transition(present: RoomStatus, wanted: RoomStatus) -> None:
     """Allow the steps of the graph, and staying where one is.

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.applications.schemas import Deprecation
-from app.bodies import name_of
-from app.contract import Input, timestamp
+from app.http.bodies import Input, name_of
+from app.http.envelopes import timestamp
 from app.participants.schemas import PersonOut
 from app.tables import RoomStatus
 

@@ -14,11 +14,11 @@ from app.applications.service import (
 )
 from app.applications.settings_schema import check_settings
 from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
+from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import InvalidToken, NotFound, RoomClosed
-from app.pagination import Listing, PageRequest
 from app.participants.service import Membership
-from app.rooms.lifecycle import OPEN, check_transition
+from app.rooms.lifecycle import check_transition
 from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
 
 _SHOWN = f"""
@@ -38,7 +38,7 @@ _JOINED = """
 
 
 def _moment(column: str) -> str:
-    """Write a time as `contract.timestamp` does."""
+    """Write a time as `envelopes.timestamp` does."""
     return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
 
 
@@ -193,7 +193,7 @@ async def change_room(
         precondition.check(present)
         status = RoomStatus(present["status"])
         check_transition(status, RoomStatus(changes.get("status", status)))
-        if status not in OPEN and changes.keys() - {"status"}:
+        if not status.is_open and changes.keys() - {"status"}:
             raise RoomClosed
         values = dict(changes)
         if "appSettings" in values:
@@ -240,7 +240,7 @@ async def lock_open(room_id: str) -> None:
     status = await fetchval(f"SELECT status FROM {Room.alive()} r WHERE id = $1 FOR SHARE", room_id)
     if status is None:
         raise NotFound("There is no such room.")
-    if RoomStatus(status) not in OPEN:
+    if not RoomStatus(status).is_open:
         raise RoomClosed
 
 

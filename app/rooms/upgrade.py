@@ -25,7 +25,6 @@ from app.errors import (
     VersionNotGreater,
 )
 from app.participants.service import Membership
-from app.rooms.lifecycle import OPEN
 from app.rooms.service import find_room, lock_room
 from app.tables import Room, RoomStatus
 
@@ -60,7 +59,7 @@ async def upgrade_room(
     async with transaction():
         room = await lock_room(member.room_id)
         precondition.check(room)
-        if RoomStatus(room["status"]) not in OPEN:
+        if not RoomStatus(room["status"]).is_open:
             raise RoomClosed
         version = await _higher_version(room, target)
         merged = merge(msgspec.json.decode(room["appSettings"]), patch)

@@ -7,9 +7,11 @@ from litestar.status_codes import HTTP_200_OK
 
 from app.auth.guards import provide_caller, signed_in, still_signed_in
 from app.auth.tokens import AccessClaims
-from app.contract import Data, Resource, Success, given, provide_precondition
 from app.database.versions import Precondition
 from app.errors import Forbidden
+from app.http.bodies import given
+from app.http.envelopes import Data, Success
+from app.http.preconditions import Resource, provide_precondition
 from app.users import service
 from app.users.schemas import UserChange, UserOut
 

@@ -6,8 +6,8 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app.bodies import PictureUrl, name_of
-from app.contract import Input, timestamp
+from app.http.bodies import Input, PictureUrl, name_of
+from app.http.envelopes import timestamp
 
 Name = Annotated[str, name_of(100)]
 

@@ -8,12 +8,14 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
-from app import spreadsheets
-from app.contract import Data, Resource, Success, provide_precondition
+from app.database.listing import PageRequest
 from app.database.versions import Precondition
 from app.errors import Conflict, PrizeExhausted, RoomNotActive
-from app.openapi import refusals
-from app.pagination import Page, PageRequest, page_of, room_page_request
+from app.http import spreadsheets
+from app.http.envelopes import Data, Success
+from app.http.openapi import refusals
+from app.http.pagination import Page, page_of, room_page_request
+from app.http.preconditions import Resource, provide_precondition
 from app.participants.guards import in_room, provide_member
 from app.participants.roles import Right
 from app.participants.service import Membership

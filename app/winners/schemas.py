@@ -5,8 +5,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from app.bodies import Metadata
-from app.contract import Input, timestamp
+from app.http.bodies import Input, Metadata
+from app.http.envelopes import timestamp
 from app.participants.schemas import PersonOut
 
 

@@ -7,15 +7,15 @@ import asyncpg
 
 from app.database.engine import fetch, fetchrow, fetchval, in_transaction, jsonb, transaction
 from app.database.ids import new_id
+from app.database.listing import Listing, PageRequest
+from app.database.turns import Turns
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import AppError, Conflict, NotFound, PrizeExhausted, RoomNotActive
-from app.ops.metrics import AWARDS
-from app.pagination import Listing, PageRequest
+from app.metrics import AWARDS
 from app.participants.roles import may_win
 from app.participants.service import Membership, find_participant
 from app.prizes.service import find_prize
 from app.tables import Participant, Prize, Room, RoomStatus, Winner
-from app.turns import Turns
 
 _SHOWN = f"""
     x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt",

@@ -20,7 +20,7 @@ import psutil
 from app.applications import publishing, service
 from app.asgi import create_app
 from app.database.engine import fetch, fetchval, jsonb
-from app.pagination import PageRequest
+from app.database.listing import PageRequest
 from app.rooms.service import find_room
 from tests import factories
 from tests.applications.apps import ROOMS, manifest, schema

@@ -22,7 +22,8 @@ from typing import Any
 from app.database import migrations
 from app.database.embedded import find_programs
 from app.database.engine import DB, fetch, fetchrow
-from app.pagination import PageRequest, Position, write_cursor
+from app.database.listing import PageRequest, Position
+from app.http.pagination import write_cursor
 from app.participants.service import list_participants, membership
 from app.rooms.service import RoomFilter, find_room, list_rooms
 from app.winners.service import _AWARD, list_winners

@@ -12,8 +12,10 @@ import pytest
 from litestar import Litestar, get
 
 from app.asgi import create_app
-from app.contract import Data, Success, TimeLimit, answer_error
 from app.database.engine import DB, fetch, fetchval, transaction
+from app.http.envelopes import Data, Success
+from app.http.errors import answer_error
+from app.http.time_limit import TimeLimit
 from app.settings import Settings
 from tests.ops.conftest import OwnPostgres
 from tests.waiting import eventually

@@ -4,10 +4,11 @@ import functools
 
 from litestar.types import Message, Scope
 
-from app.auth.throttle import rate_limit_headers
-from app.contract import request_id
+from app.http.envelopes import request_id
 from app.settings import settings
 
+ANSWER_HEADERS = "answer_headers"
+"""Where a request's state keeps what whoever handles it wants to tell by headers."""
 AUTH_PATH = "/api/v1/auth"
 API_PATH = "/api/"
 
@@ -30,7 +31,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
     if message["type"] != "http.response.start":
         return
     path = scope["path"]
-    ours = {b"x-request-id": request_id(scope).encode(), **rate_limit_headers(scope)}
+    ours = {b"x-request-id": request_id(scope).encode(), **scope["state"].get(ANSWER_HEADERS, {})}
     if path.startswith(AUTH_PATH):
         ours[b"cache-control"] = b"no-store"
     own = {name.lower() for name, _ in message["headers"]}

@@ -18,10 +18,10 @@ from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
 from app.applications.documents import MOST_FAULTS, Fault, storage_faults
-from app.contract import Input
 from app.errors import UnsupportedMediaType, ValidationFailed
-from app.faults import in_words
+from app.http.faults import in_words
 
+LARGEST_BODY_BYTES = 1_000_000
 LARGEST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 32
 DEEPEST_BODY = 100
@@ -56,6 +56,19 @@ def name_of(longest: int, *examples: str) -> msgspec.Meta:
         description=f"1 to {longest} characters, not only spaces.",
         examples=list(examples) or None,
     )
+
+
+class Input(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of request bodies: unknown members are refused by name."""
+
+
+def given(change: Input) -> dict[str, Any]:
+    """Return the members of a PATCH body that are there."""
+    return {
+        name: value
+        for name in change.__struct_fields__
+        if (value := getattr(change, name)) is not msgspec.UNSET
+    }
 
 
 InputT = TypeVar("InputT", bound=Input)

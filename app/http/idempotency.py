@@ -17,9 +17,9 @@ from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_500_INTERNAL_SERVER
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.tokens import AccessClaims
-from app.bodies import ApiRequest
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.errors import Conflict, ValidationFailed
+from app.http.bodies import ApiRequest
 
 AUTH_PATH = "/api/v1/auth/"
 KEPT_FOR = timedelta(hours=24)

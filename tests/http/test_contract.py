@@ -325,7 +325,7 @@ async def test_a_cursor_at_the_ends_of_time_works(client: httpx.AsyncClient) -> 
 async def test_a_list_is_counted_no_further_than_needed(
     client: httpx.AsyncClient, room: asyncpg.Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.pagination.COUNTED_AHEAD", 3)
+    monkeypatch.setattr("app.database.listing.COUNTED_AHEAD", 3)
     path = f"{ROOMS}/{room['id']}/participants"
     for _ in range(7):
         await factories.participant(room["id"])

@@ -10,7 +10,7 @@ import pytest
 
 from app.asgi import create_app
 from app.errors import every_error
-from app.openapi import operations
+from app.http.openapi import operations
 from tests.api_snapshot import KEPT, taken
 
 

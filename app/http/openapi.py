@@ -13,8 +13,8 @@ import msgspec
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.spec import OpenAPI
 
-from app.contract import ErrorOut
 from app.errors import FRAMEWORK_CODES, AppError, every_error
+from app.http.envelopes import ErrorOut
 
 Json = dict[str, Any]
 

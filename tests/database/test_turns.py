@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.database import engine
-from app.turns import MOST_TOGETHER, Turns
+from app.database.turns import MOST_TOGETHER, Turns
 from tests import factories
 from tests.auth.conftest import counted_statements
 from tests.waiting import eventually

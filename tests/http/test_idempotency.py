@@ -199,7 +199,7 @@ async def test_control_without_the_lock_many_at_once_are_done(
     async def look(_: str) -> None:
         await all_have_looked.wait()
 
-    monkeypatch.setattr("app.idempotency._lock", look)
+    monkeypatch.setattr("app.http.idempotency._lock", look)
 
     await asyncio.gather(
         *(client.post(prizes, json={"name": "Phone"}, headers=headers) for _ in range(8))
@@ -211,7 +211,7 @@ async def test_control_without_the_lock_many_at_once_are_done(
 async def test_an_answer_with_a_secret_is_not_kept(
     client: httpx.AsyncClient, prizes: str, headers: Headers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.idempotency.Answer.is_secret", True)
+    monkeypatch.setattr("app.http.idempotency.Answer.is_secret", True)
 
     first = await client.post(prizes, json={"name": "Phone"}, headers=headers)
     again = await client.post(prizes, json={"name": "Phone"}, headers=headers)

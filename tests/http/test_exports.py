@@ -148,7 +148,7 @@ async def test_each_row_comes_once_however_many_pieces_there_are(
     monkeypatch: pytest.MonkeyPatch,
     count: int,
 ) -> None:
-    monkeypatch.setattr("app.pagination.PIECE", 2)
+    monkeypatch.setattr("app.database.listing.PIECE", 2)
     prize = await factories.prize(room["id"], quantity=9, quantityRemaining=9 - count)
     joined = factories.now()
     expected = []

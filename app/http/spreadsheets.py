@@ -8,7 +8,7 @@ from datetime import datetime
 import asyncpg
 from litestar.response import Stream
 
-from app.contract import timestamp
+from app.http.envelopes import timestamp
 
 MEDIA_TYPE = "text/csv"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")

@@ -1,0 +1,63 @@
+"""Single resources: their `ETag`, and the `If-Match` that refuses what has changed since."""
+
+import hashlib
+from typing import Any, TypeVar
+
+from litestar import Litestar, Request, Response
+from litestar.response.base import ASGIResponse
+from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_304_NOT_MODIFIED
+
+from app.database.versions import Precondition
+
+T = TypeVar("T")
+
+
+class Resource(Response[T]):
+    """A single resource with its `ETag`.
+
+    The tag is the row's version, which `If-Match` compares, and a digest of the answer, which
+    `If-None-Match` compares too: what a room counts may change without its row.
+    """
+
+    def __init__(self, content: T, version: str, *, created: str | None = None) -> None:
+        """Take the answer.
+
+        Args:
+            content: What is shown.
+            version: The version of its row.
+            created: Its name below the address that it was posted to, if it is new.
+        """
+        super().__init__(content, status_code=HTTP_200_OK if created is None else HTTP_201_CREATED)
+        self.version = version
+        self.created = created
+
+    def to_asgi_response(
+        self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any
+    ) -> ASGIResponse:
+        """Write the answer; 304 without it when the client has it already."""
+        written = super().to_asgi_response(app, request, **options)
+        tag = f'"{self.version}-{hashlib.sha256(written.body).hexdigest()[:16]}"'
+        if request.method == "GET" and tag in _tags(request.headers.get("if-none-match", "")):
+            return ASGIResponse(status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
+        written.headers["ETag"] = tag
+        if self.created is not None:
+            written.headers["Location"] = location(request, self.created)
+        return written
+
+
+def location(request: Request[Any, Any, Any], name: str) -> str:
+    """Return the address of what was made just now by a POST to the address above it."""
+    return f"{request.url.path.rstrip('/')}/{name}"
+
+
+def _tags(header: str) -> list[str]:
+    return [tag.strip().removeprefix("W/") for tag in header.split(",")]
+
+
+async def provide_precondition(request: Request[Any, Any, Any]) -> Precondition:
+    """Read `If-Match`: the versions of the resource that the client accepts to change."""
+    header = request.headers.get("if-match")
+    if header is None or header.strip() == "*":
+        return Precondition()
+    strong = [tag.strip() for tag in header.split(",") if not tag.strip().startswith("W/")]
+    return Precondition(frozenset(tag.strip('"').partition("-")[0] for tag in strong))
