@@ -25,6 +25,10 @@ IN_EVERY_ANSWER = {400, 401, 429, 500, 503}
 """A query, path or token may always be refused, and a server may always fail."""
 
 ETAG = {"schema": {"type": "string"}, "description": "The version, for If-Match and If-None-Match."}
+ABOUT_TAGS = (
+    "`ETag` of what one has seen, as it came: a proxy that compresses may have weakened or "
+    "lengthened it."
+)
 LOCATION = {"schema": {"type": "string"}, "description": "The address of what was made."}
 FIRST_ERROR = 400
 GENERAL = {
@@ -290,9 +294,7 @@ def _add_headers(method: str, path: str, operation: Json) -> None:
     if path.endswith("/upgrade"):  # A change of the room, whose tag the preview shows.
         has_tag, names = True, {"post": "If-Match"}
     if has_tag and method in names:
-        operation.setdefault("parameters", []).append(
-            _header(names[method], '"12-ab"', "`ETag` of what one has seen.")
-        )
+        operation.setdefault("parameters", []).append(_header(names[method], '"12-ab"', ABOUT_TAGS))
         if "200" in operation["responses"] and method != "delete":
             operation["responses"]["200"]["headers"] = {"ETag": ETAG}
     if "201" in operation["responses"] and _takes_keys(method, path) and "/secret" not in path:

@@ -1,6 +1,7 @@
 """Single resources: their `ETag`, and the `If-Match` that refuses what has changed since."""
 
 import hashlib
+import re
 from typing import Any, TypeVar
 
 from litestar import Litestar, Request, Response
@@ -10,6 +11,9 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_304_NOT_MO
 from app.database.versions import Precondition
 
 T = TypeVar("T")
+
+_COMPRESSED = re.compile(r'("[0-9]+-[0-9a-f]{16})"?[-;].*')
+"""Our tag, and what a proxy added."""
 
 
 class Resource(Response[T]):
@@ -37,7 +41,8 @@ class Resource(Response[T]):
         """Write the answer; 304 without it when the client has it already."""
         written = super().to_asgi_response(app, request, **options)
         tag = f'"{self.version}-{hashlib.sha256(written.body).hexdigest()[:16]}"'
-        if request.method == "GET" and tag in _tags(request.headers.get("if-none-match", "")):
+        known = _tags(request, "if-none-match")
+        if request.method == "GET" and any(each in {tag, "*"} for each in known):
             return ASGIResponse(status_code=HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
         written.headers["ETag"] = tag
         if self.created is not None:
@@ -50,14 +55,26 @@ def location(request: Request[Any, Any, Any], name: str) -> str:
     return f"{request.url.path.rstrip('/')}/{name}"
 
 
-def _tags(header: str) -> list[str]:
-    return [tag.strip().removeprefix("W/") for tag in header.split(",")]
+def _tags(request: Request[Any, Any, Any], header: str) -> list[str]:
+    """Read the entity tags of a header as we wrote them.
+
+    A proxy that compresses an answer weakens its tag (`W/"12-ab"`) or adds how it is compressed
+    (`"12-ab-gzip"`, `"12-ab;br"`), and hands on what the client sends back as it is.
+    """
+    lines = request.headers.getall(header, [])
+    tags = (tag.strip().removeprefix("W/") for line in lines for tag in line.split(","))
+    return [_COMPRESSED.sub(r'\1"', tag) for tag in tags if tag]
 
 
 async def provide_precondition(request: Request[Any, Any, Any]) -> Precondition:
-    """Read `If-Match`: the versions of the resource that the client accepts to change."""
-    header = request.headers.get("if-match")
-    if header is None or header.strip() == "*":
+    """Read `If-Match`: the versions of the resource that the client accepts to change.
+
+    Weak tags count, unlike RFC 9110 (13.1.1) has it: all of ours are strong, and only a proxy
+    weakens them, of which the client knows nothing.
+    """
+    if "if-match" not in request.headers:
         return Precondition()
-    strong = [tag.strip() for tag in header.split(",") if not tag.strip().startswith("W/")]
-    return Precondition(frozenset(tag.strip('"').partition("-")[0] for tag in strong))
+    tags = _tags(request, "if-match")
+    if tags == ["*"]:
+        return Precondition()
+    return Precondition(frozenset(tag.strip('"').partition("-")[0] for tag in tags))
