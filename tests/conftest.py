@@ -16,7 +16,7 @@ from hypothesis import settings as hypothesis_settings
 
 from app.asgi import create_app
 from app.database import migrations
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.database.engine import DB, fetch
 from app.settings import DATA_DIRECTORY, settings
 from app.tables import TABLES

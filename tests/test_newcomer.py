@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.settings import PROJECT_ROOT, SettingsError, load
 from tests.server import PRODUCTION, Server, free_port, kill_all, run, serving
 

@@ -8,7 +8,7 @@ import rich_click as click
 
 from app.admin.accounts import create_administrator, reset_second_factor, set_active, set_password
 from app.admin.tables import SHORTEST_PASSWORD
-from app.database.embedded import EmbeddedServerError
+from app.database.embedded.finding import EmbeddedServerError
 from app.database.engine import DatabaseUnavailable
 from app.errors import AppError
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from app.database.embedded import FORMER_VERSION, find_programs
+from app.database.embedded.finding import FORMER_VERSION, find_programs
 from app.database.engine import DB, fetchval
 
 

@@ -23,7 +23,7 @@ from rich.table import Table
 from app.database import backup, drift, migrations, prisma, seed, stats
 from app.database.backfill import backfill_manifest_versions
 from app.database.backup import BackupError
-from app.database.embedded import EmbeddedServerError
+from app.database.embedded.finding import EmbeddedServerError
 from app.database.engine import DB, DatabaseUnavailable, fetchval
 from app.database.migrations import MigrationError
 from app.database.new_migration import write_migration

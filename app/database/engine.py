@@ -15,7 +15,8 @@ from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 from piccolo.querystring import QueryString
 
 from app.database.constraints import explained
-from app.database.embedded import EmbeddedServer, EmbeddedServerError
+from app.database.embedded.finding import EmbeddedServerError
+from app.database.embedded.server import EmbeddedServer
 from app.database.turns import Turns
 from app.settings import DATA_DIRECTORY, settings
 

@@ -21,7 +21,7 @@ from litestar.plugins.core import MsgspecDIPlugin
 from litestar_granian import GranianPlugin
 
 from app.database import migrations, seed
-from app.database.embedded import EmbeddedServerError
+from app.database.embedded.finding import EmbeddedServerError
 from app.database.engine import DB, EMBEDDED, DatabaseUnavailable, fetchval
 from app.database.migrations import MigrationError
 from app.deferred import deferred

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, ViewportSize, expect
 
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.settings import DATA_DIRECTORY, PROJECT_ROOT
 from tests.admin.browser import Site, chromium, new_site, sign_in
 

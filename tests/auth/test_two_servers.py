@@ -16,7 +16,7 @@ import psutil
 import pytest
 import redis
 
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.database.listener import APPLICATION_NAME
 from app.settings import PROJECT_ROOT
 from tests.auth.conftest import ALICE, PASSWORD, Tokens, bearer

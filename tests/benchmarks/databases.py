@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from app.database import migrations
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.database.engine import DB
 
 

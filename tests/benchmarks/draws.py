@@ -19,7 +19,7 @@ import asyncpg
 import httpx
 import psutil
 
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.database.engine import DB, fetchval, transaction
 from app.database.seed import NEW_YEAR as ROOM
 from app.draws.service import first_ranked

@@ -23,7 +23,7 @@ import psutil
 from app.auth import revocation, service, sessions
 from app.auth.tokens import token_hash
 from app.database import migrations, seed
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.database.engine import DB, fetch, fetchrow
 from app.database.listener import APPLICATION_NAME
 from app.settings import settings

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from app.database import migrations
-from app.database.embedded import find_programs
+from app.database.embedded.finding import find_programs
 from app.database.engine import DB, fetch, fetchrow
 from app.database.listing import PageRequest, Position
 from app.http.pagination import write_cursor

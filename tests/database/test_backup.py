@@ -10,9 +10,11 @@ from click.testing import CliRunner
 from litestar.cli.main import litestar_group
 
 from app.admin import accounts
-from app.database import backup, embedded, migrations, seed
+from app.database import backup, migrations, seed
 from app.database.backup import BackupError
 from app.database.catalog import read_catalog
+from app.database.embedded import finding
+from app.database.embedded import server as embedded
 from app.database.engine import DB, fetch
 from app.settings import PROJECT_ROOT
 from tests.server import run
@@ -71,7 +73,7 @@ async def test_an_older_postgresql_is_backed_up_and_restored_into(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest programs write settings into a restore that 16 and older refuse."""
-    monkeypatch.setattr(embedded, "MAJOR_VERSION", embedded.FORMER_VERSION)
+    monkeypatch.setattr(finding, "MAJOR_VERSION", finding.FORMER_VERSION)
     known = [option for option in embedded.INITDB_OPTIONS if "builtin" not in option]
     monkeypatch.setattr(embedded, "INITDB_OPTIONS", known)
     server = embedded.EmbeddedServer(tmp_path_factory.mktemp("pg"), durable=False)

