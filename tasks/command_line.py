@@ -2,11 +2,8 @@
 
 import asyncio
 import signal
-import sys
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import NoReturn, TypeVar
 
 import asyncpg
 import rich_click as click
@@ -14,13 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.database.engine import DB, DatabaseUnavailable
+from app.database.engine import DB
+from app.database.terminal import console, fail, with_database
 from app.settings import settings
 from tasks import runs
 from tasks.schedule import Job, jobs
-
-WIDTH_WITHOUT_TERMINAL = 160
-Result = TypeVar("Result")
 
 
 @click.group(help="The maintenance jobs: when they run, how they went, and one run by hand.")
@@ -35,14 +30,13 @@ def list_jobs() -> None:
     Example: litestar tasks list
     """
     now = datetime.now(UTC)
-    last_runs = _run(runs.last_runs)
+    last_runs = with_database(runs.last_runs)
     table = Table("job", "schedule", "next", "last run", "took", "rows", "outcome", "runner")
     for job in jobs(settings().SCHEDULES):
         table.add_row(
             job.name, job.cron, _time(job.next_slot(now)), *_told(last_runs.get(job.name))
         )
-    width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
-    Console(width=width).print(table)
+    console().print(table)
 
 
 def _told(run: asyncpg.Record | None) -> list[str]:
@@ -70,14 +64,14 @@ def run_job(name: str, *, dry_run: bool) -> None:
     """
     known = {job.name: job for job in jobs(settings().SCHEDULES)}
     if name not in known:
-        _fail(f"There is no job {name!r}. There are: {', '.join(known)}.")
+        fail(f"There is no job {name!r}. There are: {', '.join(known)}.")
     if dry_run:
-        click.echo(f"{name} would do {_run(lambda: _count(known[name])):,}.")
+        click.echo(f"{name} would do {with_database(lambda: _count(known[name])):,}.")
     else:
         with suppress(ValueError):  # not in a process's main thread: no signal comes there
             # As Ctrl-C: what it did is recorded, and that it was interrupted.
             signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-        click.echo(f"{name} did {_run(lambda: _run_now(known[name])):,}.")
+        click.echo(f"{name} did {with_database(lambda: _run_now(known[name]), runs.JobFailed):,}.")
 
 
 async def _count(job: Job) -> int:
@@ -90,11 +84,11 @@ async def _count(job: Job) -> int:
 
 async def _run_now(job: Job) -> int:
     columns = (TextColumn(job.name), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
+    screen = Console(stderr=True)
     async with runs.exclusive(job) as connection:
         if connection is None:
-            _fail(f"{job.name} is running already: see `litestar tasks list`.")
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+            fail(f"{job.name} is running already: see `litestar tasks list`.")
+        with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
             total = await runs.count(connection, job, datetime.now(UTC))
             bar = progress.add_task(job.name, total=total)
             ended = await runs.run(
@@ -106,26 +100,3 @@ async def _run_now(job: Job) -> int:
                 report=lambda done: progress.advance(bar, done),
             )
     return ended.rows
-
-
-def _run(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Do something with the database, or end the program with one line that says why not."""
-    try:
-        return asyncio.run(_with_pool(work))
-    except (DatabaseUnavailable, runs.JobFailed) as error:
-        _fail(str(error))
-    except asyncpg.UndefinedTableError as error:
-        _fail(f"The database is not migrated ({error}). Run: litestar database upgrade")
-
-
-async def _with_pool(work: Callable[[], Awaitable[Result]]) -> Result:
-    await DB.start_connection_pool()
-    try:
-        return await work()
-    finally:
-        await DB.close_connection_pool()
-
-
-def _fail(reason: str) -> NoReturn:
-    click.echo(f"Error: {' '.join(reason.split())}", err=True)
-    sys.exit(1)

@@ -1,16 +1,10 @@
 """The commands of `litestar admin`. Passwords are asked for, never taken from the command line."""
 
-import asyncio
-from collections.abc import Coroutine
-
-import asyncpg
 import rich_click as click
 
 from app.admin.accounts import create_administrator, reset_second_factor, set_active, set_password
 from app.admin.tables import SHORTEST_PASSWORD
-from app.database.embedded.finding import EmbeddedServerError
-from app.database.engine import DatabaseUnavailable
-from app.errors import AppError
+from app.database.terminal import with_database
 
 
 @click.group(help="Who may sign in to the administrators' page.")
@@ -25,7 +19,8 @@ def create_user(name: str) -> None:
 
     Example: litestar admin create-user alice
     """
-    _run(create_administrator(name, _asked_password()))
+    password = _asked_password()
+    with_database(lambda: create_administrator(name, password))
     click.echo(f"{name} can sign in.")
 
 
@@ -36,7 +31,8 @@ def change_password(name: str) -> None:
 
     Example: litestar admin set-password alice
     """
-    _run(set_password(name, _asked_password()))
+    password = _asked_password()
+    with_database(lambda: set_password(name, password))
     click.echo(f"{name} has a new password.")
 
 
@@ -47,7 +43,7 @@ def lock_out(name: str) -> None:
 
     Example: litestar admin lock-out alice
     """
-    _run(set_active(name, active=False))
+    with_database(lambda: set_active(name, active=False))
     click.echo(f"{name} is shut out.")
 
 
@@ -58,7 +54,7 @@ def let_in(name: str) -> None:
 
     Example: litestar admin let-in alice
     """
-    _run(set_active(name, active=True))
+    with_database(lambda: set_active(name, active=True))
     click.echo(f"{name} can sign in.")
 
 
@@ -69,7 +65,7 @@ def reset_mfa(name: str) -> None:
 
     Example: litestar admin reset-mfa alice
     """
-    _run(reset_second_factor(name))
+    with_database(lambda: reset_second_factor(name))
     click.echo(f"{name} signs in with the password alone.")
 
 
@@ -80,17 +76,3 @@ def _asked_password() -> str:
         confirmation_prompt=True,
     )
     return password
-
-
-def _run(work: Coroutine[None, None, None]) -> None:
-    """Do the work; what goes wrong is one line on standard error and exit status 1."""
-    try:
-        asyncio.run(work)
-    except AppError as error:
-        raise click.ClickException(error.message) from error
-    except (DatabaseUnavailable, EmbeddedServerError) as error:
-        raise click.ClickException(str(error)) from error
-    except asyncpg.UndefinedTableError as error:
-        raise click.ClickException(
-            "The database lacks migrations. Run: litestar database upgrade"
-        ) from error

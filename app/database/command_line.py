@@ -1,38 +1,25 @@
-"""The commands of `litestar database`.
+"""The commands of `litestar database`."""
 
-What goes wrong outside of our code (no server, no right, no table) ends in one line on stderr and
-exit status 1.
-"""
-
-import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-import asyncpg
 import rich_click as click
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from app.database import backup, drift, migrations, prisma, seed, stats
 from app.database.backfill import backfill_manifest_versions
 from app.database.backup import BackupError
-from app.database.embedded.finding import EmbeddedServerError
-from app.database.engine import DB, DatabaseUnavailable, fetchval
+from app.database.engine import DB, fetchval
 from app.database.migrations import MigrationError
 from app.database.new_migration import write_migration
+from app.database.terminal import Result, console, fail, with_database
 from app.settings import settings
-
-WIDTH_WITHOUT_TERMINAL = 160
-"""Columns for tables that go to a file or a pipe."""
-
-Result = TypeVar("Result")
 
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
@@ -53,7 +40,7 @@ def upgrade(target: str) -> None:
 
 async def _upgrade(target: str) -> list[str]:
     if await fetchval(migrations.MADE_BY_PRISMA):
-        _fail("Prisma made this database. Run: litestar database adopt-prisma")
+        fail("Prisma made this database. Run: litestar database adopt-prisma")
     with _progress("migrating") as report:
         return await migrations.upgrade(target, report)
 
@@ -90,7 +77,7 @@ def status() -> None:
     for state in states:
         applied = f"{state.applied_at:%Y-%m-%d %H:%M:%S}" if state.applied_at else "pending"
         table.add_row(state.id, state.name or "unknown to this version", applied)
-    _console().print(table)
+    console().print(table)
     if any(state.applied_at is None for state in states):
         sys.exit(1)
 
@@ -141,7 +128,7 @@ def reset(*, yes: bool) -> None:
     Example: litestar database reset
     """
     if settings().in_production:
-        _fail("reset deletes everything: production refuses it.")
+        fail("reset deletes everything: production refuses it.")
     if not yes:
         click.confirm(f"Delete everything in {_where()}?", abort=True)
     _run(_reset)
@@ -191,7 +178,7 @@ def add_demo_data() -> None:
     Example: litestar database seed
     """
     if settings().in_production:
-        _fail("The demo data is for development: production refuses it.")
+        fail("The demo data is for development: production refuses it.")
     _run(seed.seed)
     click.echo("The demo data is there.")
 
@@ -233,7 +220,7 @@ async def _adopt_prisma() -> str | None:
     except prisma.NotAdoptable as refusal:
         for fault in refusal.faults:
             click.echo(fault, err=True)
-        _fail("This database was not adopted; nothing in it has changed.")
+        fail("This database was not adopted; nothing in it has changed.")
 
 
 @click.command("stats", short_help="Show blacklist, sessions, index usage and table sizes.")
@@ -243,7 +230,7 @@ def show_stats() -> None:
     Example: litestar database stats
     """
     for title, rows in _run(stats.figures).items():
-        _console().print(stats.as_table(title, rows))
+        console().print(stats.as_table(title, rows))
 
 
 @click.command("backup", short_help="Write the whole database into a file.")
@@ -290,46 +277,20 @@ COMMANDS: dict[str, click.Command] = {
 
 
 def _run(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Do something with the database, or end the program with one line that says why not."""
-    try:
-        return asyncio.run(_with_pool(work))
-    except (DatabaseUnavailable, EmbeddedServerError, MigrationError, BackupError) as error:
-        _fail(str(error))
-    except asyncpg.UndefinedTableError as error:
-        _fail(f"The database is not migrated ({error}). Run: litestar database upgrade")
-    except asyncpg.PostgresError as error:
-        _fail(f"PostgreSQL refuses: {error}.")
-
-
-async def _with_pool(work: Callable[[], Awaitable[Result]]) -> Result:
-    await DB.start_connection_pool()
-    try:
-        return await work()
-    finally:
-        await DB.close_connection_pool()
+    return with_database(work, MigrationError, BackupError)
 
 
 @contextmanager
 def _progress(doing: str) -> Iterator[Callable[[str], None]]:
     """Give out a function that prints a step with the seconds so far; meanwhile, a spinner."""
-    console = _console()
+    screen = console()
     started = time.perf_counter()
 
     def report(step: str) -> None:
-        console.print(f"[dim]{time.perf_counter() - started:5.1f} s[/] {escape(step)}")
+        screen.print(f"[dim]{time.perf_counter() - started:5.1f} s[/] {escape(step)}")
 
-    with console.status(doing):
+    with screen.status(doing):
         yield report
-
-
-def _console() -> Console:
-    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL)
-
-
-def _fail(reason: str) -> NoReturn:
-    # Not a ClickException: rich_click draws a box of several lines around those.
-    click.echo(f"Error: {' '.join(reason.split())}", err=True)
-    sys.exit(1)
 
 
 def _where() -> str:

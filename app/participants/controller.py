@@ -16,10 +16,10 @@ from app.http import spreadsheets
 from app.http.bodies import given
 from app.http.envelopes import Data, Success
 from app.http.openapi import refusals
-from app.http.pagination import Page, page_of, room_page_request
-from app.http.preconditions import Resource, provide_precondition
+from app.http.pagination import Page, page_of
+from app.http.preconditions import Resource
 from app.participants import bulk, service
-from app.participants.guards import in_room, provide_member
+from app.participants.guards import DEPENDENCIES, in_room, provide_member
 from app.participants.lines import LARGEST_LINES_BYTES, TakesLines, lines_of
 from app.participants.roles import HELD_FROM, Right
 from app.participants.schemas import (
@@ -39,11 +39,7 @@ class ParticipantController(Controller):
 
     path = "/rooms/{room_id:str}/participants"
     tags = ("participants",)
-    dependencies = {  # noqa: RUF012 - Litestar's own form
-        "member": Provide(provide_member),
-        "paging": Provide(room_page_request),
-        "precondition": Provide(provide_precondition),
-    }
+    dependencies = DEPENDENCIES
 
     @get(guards=[in_room()], summary="Who is in the room")
     async def list_(

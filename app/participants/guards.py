@@ -7,11 +7,14 @@ from typing import Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
 from app.auth.guards import signed_in
 from app.auth.tokens import VerifiedToken
+from app.http.pagination import room_page_request
+from app.http.preconditions import provide_precondition
 from app.participants.roles import HELD_FROM, Right
 from app.participants.service import Membership, membership
 
@@ -47,3 +50,11 @@ async def provide_member(request: Request[Any, Any, Any]) -> Membership:
     """Give a handler behind `in_room` the caller's membership."""
     member: Membership = request.scope["state"]["member"]
     return member
+
+
+DEPENDENCIES = {
+    "member": Provide(provide_member),
+    "paging": Provide(room_page_request),
+    "precondition": Provide(provide_precondition),
+}
+"""What the handlers of a room's participants, prizes and winners may ask for."""

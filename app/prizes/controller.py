@@ -1,7 +1,7 @@
 """HTTP of /rooms/{id}/prizes."""
 
 from litestar import Controller, delete, get, patch, post
-from litestar.di import NamedDependency, Provide
+from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
@@ -11,9 +11,9 @@ from app.errors import Conflict, PrizeHasWinners, RoomClosed
 from app.http.bodies import given
 from app.http.envelopes import Data, Success
 from app.http.openapi import refusals
-from app.http.pagination import Page, page_of, room_page_request
-from app.http.preconditions import Resource, provide_precondition
-from app.participants.guards import in_room, provide_member
+from app.http.pagination import Page, page_of
+from app.http.preconditions import Resource
+from app.participants.guards import DEPENDENCIES, in_room
 from app.participants.roles import Right
 from app.participants.service import Membership
 from app.prizes import service
@@ -25,11 +25,7 @@ class PrizeController(Controller):
 
     path = "/rooms/{room_id:str}/prizes"
     tags = ("prizes",)
-    dependencies = {  # noqa: RUF012 - Litestar's own form
-        "member": Provide(provide_member),
-        "paging": Provide(room_page_request),
-        "precondition": Provide(provide_precondition),
-    }
+    dependencies = DEPENDENCIES
 
     @get(guards=[in_room()], summary="The room's prizes")
     async def list_(

@@ -14,9 +14,9 @@ from app.errors import Conflict, PrizeExhausted, RoomNotActive
 from app.http import spreadsheets
 from app.http.envelopes import Data, Success
 from app.http.openapi import refusals
-from app.http.pagination import Page, page_of, room_page_request
-from app.http.preconditions import Resource, provide_precondition
-from app.participants.guards import in_room, provide_member
+from app.http.pagination import Page, page_of
+from app.http.preconditions import Resource
+from app.participants.guards import DEPENDENCIES, in_room, provide_member
 from app.participants.roles import Right
 from app.participants.service import Membership
 from app.winners import service
@@ -28,11 +28,7 @@ class WinnerController(Controller):
 
     path = "/rooms/{room_id:str}/winners"
     tags = ("winners",)
-    dependencies = {  # noqa: RUF012 - Litestar's own form
-        "member": Provide(provide_member),
-        "paging": Provide(room_page_request),
-        "precondition": Provide(provide_precondition),
-    }
+    dependencies = DEPENDENCIES
 
     @get(guards=[in_room()], summary="The room's winners")
     async def list_(
