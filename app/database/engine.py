@@ -149,7 +149,8 @@ class Transaction(PostgresTransaction):
                 await self.transaction.rollback()
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             # The error that led here is the one to tell.
-            self.connection.terminate()
+            with suppress(asyncpg.InterfaceError):  # the pool has noticed, and taken it back
+                self.connection.terminate()
 
     async def _give_back(self) -> None:
         if self.engine.pool:

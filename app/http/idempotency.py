@@ -7,6 +7,7 @@ or neither: a server that dies half-way leaves nothing behind, and who asks agai
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
@@ -15,6 +16,7 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_500_INTERNAL_SERVER_ERROR
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.utils.scope.state import ScopeState
 
 from app.auth.tokens import AccessClaims
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
@@ -58,19 +60,23 @@ class Idempotency(ASGIMiddleware):
             raise ValidationFailed.at({"Idempotency-Key": "1 to 255 visible ASCII characters."})
         digest = await _digest(request)
         answer = Answer()
-        async with transaction():
-            kept_id = hashlib.sha256(f"{caller.sub} {key}".encode()).hexdigest()
-            kept = await _lock(kept_id)
-            if kept is not None:
-                answer = _again(kept, digest)
-            else:
-                await fetch("SAVEPOINT before_request")
-                await next_app(scope, receive, answer.take)
-                if answer.status >= HTTP_400_BAD_REQUEST:
-                    await fetch("ROLLBACK TO SAVEPOINT before_request")
-                if answer.is_kept:
+        with suppress(_Undone):
+            async with transaction():
+                kept_id = hashlib.sha256(f"{caller.sub} {key}".encode()).hexdigest()
+                kept = await _lock(kept_id)
+                if kept is not None:
+                    answer = _again(kept, digest)
+                else:
+                    await fetch("SAVEPOINT before_request")
+                    await next_app(scope, receive, answer.take)
+                    # Nothing is sent so far: whatever fails from here on can still be answered.
+                    ScopeState.from_scope(scope).response_started = False
                     await _keep(kept_id, caller.sub, digest, answer)
         await answer.give(send)
+
+
+class _Undone(Exception):
+    """Rolls back whatever a request began that may be sent again."""
 
 
 class Answer:
@@ -138,6 +144,10 @@ def _again(kept: asyncpg.Record, request: str) -> Answer:
 
 
 async def _keep(kept_id: str, user_id: str, request: str, answer: Answer) -> None:
+    if not answer.is_kept:
+        raise _Undone
+    if answer.status >= HTTP_400_BAD_REQUEST:
+        await fetch("ROLLBACK TO SAVEPOINT before_request")
     headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
     await fetch(
         """
