@@ -23,6 +23,7 @@ from app.auth.controller import AuthController
 from app.auth.guards import Authentication
 from app.auth.oidc_controller import OidcController
 from app.auth.revocation import hearing
+from app.auth.strays import counting_strays
 from app.database.commands import DatabaseCommands
 from app.database.engine import DB
 from app.database.redis import shared_redis
@@ -82,7 +83,12 @@ TAGS = ("auth", "users", "apps", "rooms", "participants", "prizes", "winners", "
 
 
 class EventPlatform(LeanLitestar):
-    """The application, which tells of every request."""
+    """The application, which counts every request and tells of it."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take Litestar's options."""
+        super().__init__(**options)
+        self.asgi_handler = counting_strays(self.asgi_handler)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve, and tell how it went."""

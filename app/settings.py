@@ -129,7 +129,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Requests of one app that identifies itself with its secret."""
 
     RATE_LIMIT_ANONYMOUS: RateLimit = "20/minute"
-    """Requests of one address without a token."""
+    """Requests of one address without a token, of unknown addresses too."""
+
+    RATE_LIMIT_PREFLIGHTS: RateLimit = "600/minute"
+    """What browsers at one address ask about before they send requests to another origin."""
 
     RATE_LIMIT_SIGN_IN: RateLimit = "10/minute"
     """Sign-ins, for each address and for each account; guesses at an app's secret likewise."""

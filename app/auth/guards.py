@@ -74,7 +74,7 @@ async def _calling_app(scope: Scope, encoded: str) -> AppCredentials:
         credentials = read_credentials(encoded)
         app_id = credentials.app_id
         if not known_apps.has(credentials):
-            await require_guess(scope, app_id)
+            await require_guess(scope)
         await confirm_app(credentials)
     except InvalidCredentials:
         await spend_guess(scope, app_id)

@@ -36,6 +36,7 @@ class Policy(StrEnum):
     PEOPLE = "people"
     APPS = "apps"
     ANONYMOUS = "anonymous"
+    PREFLIGHT = "preflight"
     SIGN_IN = "sign-in"
     REFRESH = "refresh"
     OAUTH = "oauth"
@@ -166,6 +167,7 @@ def quotas() -> dict[Policy, "limits.RateLimitItem"]:
         Policy.PEOPLE: limits.parse(current.RATE_LIMIT_PEOPLE),
         Policy.APPS: limits.parse(current.RATE_LIMIT_APPS),
         Policy.ANONYMOUS: limits.parse(current.RATE_LIMIT_ANONYMOUS),
+        Policy.PREFLIGHT: limits.parse(current.RATE_LIMIT_PREFLIGHTS),
         Policy.SIGN_IN: limits.parse(current.RATE_LIMIT_SIGN_IN),
         Policy.REFRESH: limits.parse(current.RATE_LIMIT_REFRESH),
         Policy.OAUTH: limits.parse(current.RATE_LIMIT_OAUTH),

@@ -35,19 +35,29 @@ async def admit(scope: Scope, caller: VerifiedToken | AppCredentials | None) -> 
         await _spend(scope, Policy.APPS, caller.app_id)
 
 
-async def require_guess(scope: Scope, app_id: str) -> None:
-    """Let an app's secret be tried while guesses at it are left: from this address, at this app.
+async def admit_stray(scope: Scope) -> None:
+    """Count a request that no handler serves, by address: a preflight apart from the others.
 
-    Trying does not count, or an app would be shut out by the servers that don't know it yet.
+    Raises:
+        RateLimitExceeded: It is one too many.
+    """
+    if settings().limits_rates:
+        is_preflight = scope.get("method") == "OPTIONS"
+        policy = Policy.PREFLIGHT if is_preflight else Policy.ANONYMOUS
+        await _spend(scope, policy, _place(scope))
+
+
+async def require_guess(scope: Scope) -> None:
+    """Let an app's secret be tried while this address has guesses left, at whatever app.
+
+    Trying does not count, or an app would be shut out by the servers that don't know it yet. Nor
+    do the guesses of others: an app's id is public, and its secret beyond guessing.
 
     Raises:
         RateLimitExceeded: None is left.
     """
-    if not settings().limits_rates:
-        return
-    for key in (_place(scope), _app(app_id)):
-        if not await limiter().allows(Policy.SIGN_IN, key):
-            await _spend(scope, Policy.SIGN_IN, key)
+    if settings().limits_rates and not await limiter().allows(Policy.SIGN_IN, _place(scope)):
+        await _spend(scope, Policy.SIGN_IN, _place(scope))
 
 
 async def spend_guess(scope: Scope, app_id: str | None) -> None:
@@ -64,7 +74,7 @@ async def spend_guess(scope: Scope, app_id: str | None) -> None:
         return
     await _spend(scope, Policy.SIGN_IN, _place(scope))
     if app_id is not None:
-        await _spend(scope, Policy.SIGN_IN, _app(app_id))
+        await _spend(scope, Policy.SIGN_IN, f"app {app_id}")
 
 
 async def spend_by_account(
@@ -98,10 +108,6 @@ def _headers_of(known: Collection[Usage]) -> dict[bytes, bytes]:
         b"ratelimit-policy": ", ".join(quotas).encode(),
         b"ratelimit": ", ".join(left).encode(),
     }
-
-
-def _app(app_id: str) -> str:
-    return f"app {app_id}"
 
 
 def _place(scope: Scope) -> str:

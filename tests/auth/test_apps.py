@@ -296,6 +296,19 @@ async def test_guesses_are_limited_by_address_and_by_app(
     assert (await client.get(APPS, headers=basic())).status_code == 200
 
 
+async def test_guesses_of_others_keep_no_app_out_of_a_server_that_does_not_know_it_yet(
+    client: httpx.AsyncClient, configure: Configure
+) -> None:
+    configure(RATE_LIMITS=True, RATE_LIMIT_SIGN_IN="2/minute", TRUSTED_PROXIES=1)
+    for number in range(5):
+        guess = {**basic(secret="wrong"), "X-Forwarded-For": f"192.0.2.{number}"}
+        assert (await client.get(APPS, headers=guess)).status_code in {401, 429}
+    known_apps._hashes.clear()
+
+    own = {**basic(), "X-Forwarded-For": "198.51.100.1"}
+    assert (await client.get(APPS, headers=own)).status_code == 200
+
+
 async def test_right_secret_counts_as_no_guess_on_however_many_servers(
     client: httpx.AsyncClient, configure: Configure
 ) -> None:

@@ -110,6 +110,65 @@ async def test_invalid_tokens_count_as_anonymous(client: httpx.AsyncClient) -> N
 
 
 @pytest.mark.usefixtures("people", "limited")
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/nowhere", 404),
+        ("GET", "/nowhere", 404),
+        ("HEAD", "/nowhere", 404),
+        ("OPTIONS", "/nowhere", 404),
+        ("PUT", APPS, 405),
+        ("TRACE", "/health/live", 405),
+        ("GET", "/api/v1/apps/x/y/z?cursor=%00", 404),
+    ],
+)
+async def test_what_nobody_serves_counts_as_well(
+    client: httpx.AsyncClient, configure: Configure, method: str, path: str, status: int
+) -> None:
+    configure(RATE_LIMITS=True, RATE_LIMIT_ANONYMOUS="3/minute", RATE_LIMIT_PREFLIGHTS="3/minute")
+
+    answers = [await client.request(method, path) for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [status] * 3 + [429]
+    assert answers[0].headers["RateLimit"].endswith(";r=2;t=60")
+    assert 1 <= int(answers[3].headers["Retry-After"]) <= 60
+    assert answers[3].headers["x-request-id"]
+    if method != "HEAD":
+        assert answers[3].json()["error"]["code"] == "RATE_LIMIT_EXCEEDED"
+    others = (await client.get(APPS)).status_code
+    assert others == (200 if method == "OPTIONS" else 429)
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "https://elsewhere.example"])
+async def test_preflights_count_apart_whether_they_are_granted_or_not(
+    client: httpx.AsyncClient, configure: Configure, origin: str
+) -> None:
+    configure(RATE_LIMITS=True, RATE_LIMIT_ANONYMOUS="1/minute", RATE_LIMIT_PREFLIGHTS="3/minute")
+    asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+
+    answers = [await client.options(APPS, headers=asked) for _ in range(4)]
+
+    status = 204 if "localhost" in origin else 400
+    assert [answer.status_code for answer in answers] == [status] * 3 + [429]
+    assert answers[0].headers["RateLimit-Policy"] == '"preflight";q=3;w=60'
+    assert answers[3].json()["error"]["code"] == "RATE_LIMIT_EXCEEDED"
+    assert (await client.get(APPS)).status_code == 200
+
+
+@pytest.mark.usefixtures("limited")
+async def test_a_person_is_not_kept_from_working_by_preflights(
+    client: httpx.AsyncClient, sign_in: SignIn
+) -> None:
+    asked = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "GET"}
+    headers = bearer(await sign_in())
+
+    for _ in range(60):
+        assert (await client.options(APPS, headers=asked)).status_code == 204
+        assert (await client.get(APPS, headers=headers)).status_code == 200
+
+
+@pytest.mark.usefixtures("people", "limited")
 async def test_health_is_not_limited(client: httpx.AsyncClient) -> None:
     codes = {(await client.get("/health/live")).status_code for _ in range(30)}
     assert codes == {200}
