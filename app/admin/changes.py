@@ -18,7 +18,7 @@ from piccolo.table import Table
 from app.applications.publishing import change_app, delete_app
 from app.auth.sessions import end_sessions
 from app.database.audit import acting
-from app.database.engine import fetch, fetchrow, fetchval, transaction
+from app.database.engine import fetch, fetchrow, transaction
 from app.errors import Conflict, NotFound, ValidationFailed
 from app.http.bodies import Input, decode_body
 from app.http.bodies import given as body_members
@@ -26,6 +26,7 @@ from app.participants.schemas import ParticipantChange
 from app.participants.service import change_participant, remove_participant, staff_membership
 from app.prizes.schemas import PrizeChange
 from app.prizes.service import change_prize, delete_prize
+from app.rooms.organizers import keep_organized
 from app.rooms.schemas import RoomChange
 from app.rooms.service import change_room, delete_room
 from app.tables import App, Participant, Prize, Room, Session, User, Winner
@@ -86,17 +87,8 @@ async def _end_session(row: asyncpg.Record, actor: str) -> None:
 
 
 async def _delete_user(row: asyncpg.Record, _: str) -> None:
-    """Delete a person, who may take their own rooms along, but not have them taken by a click here.
-
-    Raises:
-        Conflict: The person organizes live rooms; says how many.
-    """
-    rooms = await fetchval(
-        'SELECT count(*) FROM rooms WHERE "createdBy" = $1 AND "deletedAt" IS NULL', row["id"]
-    )
-    if rooms:
-        raise Conflict(f"{rooms} live room(s) are organized by this person. Delete those first.")
-    await delete_user(row["id"])
+    """Delete a person, who may take their own rooms along, but not have them taken by a click."""
+    await delete_user(row["id"], spare_rooms=True)
 
 
 async def _delete_app(row: asyncpg.Record, _: str) -> None:
@@ -190,19 +182,20 @@ async def delete_row(actor: str, table: type[Table], row_id: object) -> None:
         await rules.delete(present, actor)
 
 
-# What a row belongs to has to be alive for it to come back. A revoked win does not: its unit may be
+# What a row belongs to has to be alive for it to come back, and is locked in this order: people
+# before rooms, as everywhere. A revoked win does not: its unit may be
 # somebody else's by now.
 PARENTS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "users": {},
     "apps": {},
     "rooms": {"appId": ("apps", "appId"), "createdBy": ("users", "id")},
-    "participants": {"roomId": ("rooms", "id"), "userId": ("users", "id")},
+    "participants": {"userId": ("users", "id"), "roomId": ("rooms", "id")},
     "prizes": {"roomId": ("rooms", "id")},
 }
 
 
 async def restore_row(actor: str, table: str, row_id: str) -> None:
-    """Bring a soft-deleted row back, as it was; not what went with it.
+    """Bring a soft-deleted row back, as it was; not what went with it, but a room's ORGANIZER.
 
     Raises:
         NotFound: There is no such row among the deleted, or no such table.
@@ -226,6 +219,8 @@ async def restore_row(actor: str, table: str, row_id: str) -> None:
         await fetch(
             f'UPDATE {table} SET "deletedAt" = NULL, "updatedAt" = now() WHERE id = $1', row_id
         )
+        if table == "rooms":
+            await keep_organized(row_id)
 
 
 async def _present(table: type[Table], row_id: object) -> asyncpg.Record:

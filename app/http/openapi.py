@@ -71,6 +71,7 @@ DESCRIBED_PARAMETERS = {
     "provider": "`google`, or another configured one.",
     "version": "A published version, such as `1.0.0`.",
     "number": "The draw's number in its room, from 1.",
+    "preview": "Change nothing, and tell what would become of the person's rooms.",
     "reason": "Why; instead of a body.",
     "prizeId": "Only winners of this prize.",
     "participantId": "Only what this participant won.",

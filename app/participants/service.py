@@ -154,6 +154,17 @@ async def staff_membership(room_id: str) -> Membership:
     return _member(room_id, None, {**row, "id": None, "role": None, "isAdmin": True})
 
 
+async def read_again(member: Membership, *, at_least: ParticipantRole) -> Membership:
+    """Open the door once more: somebody's role may have changed while they waited for a lock.
+
+    Raises:
+        NotFound, Unauthorized, Forbidden: As for `membership`.
+    """
+    if member.is_staff:
+        return await staff_membership(member.room_id)
+    return await membership(member.user_id, member.room_id, at_least=at_least)
+
+
 _SHOWN = f"""
     x.id, x."userId", x."roomId", x.role, x.metadata, x."joinedAt", x."updatedAt", x.{VERSION},
     u.name AS "userName", u.avatar AS "userAvatar"
@@ -309,6 +320,8 @@ async def change_participant(
         Conflict: The room would lose its last ORGANIZER.
     """
     async with transaction():
+        if changes.get("role") is ParticipantRole.ORGANIZER:
+            await _lock_person_of(participant_id)
         member, present = await _locked(member, participant_id)
         member.require_open()
         precondition.check(present)
@@ -326,6 +339,18 @@ async def change_participant(
             jsonb(changes["metadata"]) if "metadata" in changes else present["metadata"],
         )
         return await find_participant(member, participant_id)
+
+
+async def _lock_person_of(participant_id: str) -> None:
+    """Keep a person from being deleted while they are made ORGANIZER, and perhaps the only one.
+
+    Who deletes them has looked already for the rooms that they organize.
+    """
+    await fetch(
+        'SELECT 1 FROM users WHERE id = (SELECT "userId" FROM participants WHERE id = $1) '
+        "FOR SHARE",
+        participant_id,
+    )
 
 
 async def remove_participant(
@@ -353,15 +378,9 @@ async def remove_participant(
 
 
 async def _locked(member: Membership, participant_id: str) -> tuple[Membership, asyncpg.Record]:
-    """Lock the room, then the participant: roles in a room change one at a time.
-
-    The caller's own role may have changed while this waited, so it is read again.
-    """
+    """Lock the room, then the participant: roles in a room change one at a time."""
     await fetch("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE", member.room_id)
-    if member.is_staff:
-        member = await staff_membership(member.room_id)
-    else:
-        member = await membership(member.user_id, member.room_id, at_least=ParticipantRole.VIEWER)
+    member = await read_again(member, at_least=ParticipantRole.VIEWER)
     row = await fetchrow(
         f'SELECT *, {VERSION} FROM participants WHERE id = $1 AND "roomId" = $2 '
         'AND "deletedAt" IS NULL FOR NO KEY UPDATE',

@@ -97,7 +97,7 @@ class RoomController(Controller):
         "/{room_id:str}",
         guards=[in_room(Right.CHANGE_ROOM)],
         security=[{"bearer": []}],
-        responses=refusals(InvalidTransition, RoomClosed),
+        responses=refusals(InvalidTransition, RoomClosed, Conflict),
         summary="Change a room",
     )
     async def change(
@@ -106,7 +106,11 @@ class RoomController(Controller):
         data: JSONBody[RoomChange],
         precondition: NamedDependency[Precondition],
     ) -> Resource[Data[RoomOut]]:
-        """Change a room one organizes. appSettings are replaced whole; status goes by the graph."""
+        """Change a room one organizes. appSettings are replaced whole; status goes by the graph.
+
+        With another ORGANIZER's `createdBy` the room's organizer hands it over, at any time of its
+        life. Where the organizer is none any more, every ORGANIZER may; ADMINs may always.
+        """
         return _shown(await service.change_room(member, given(data), precondition))
 
     @post(

@@ -36,6 +36,8 @@ class RoomChange(Input):
     """Replaces the settings whole."""
     isPublic: bool | UnsetType = UNSET
     status: RoomStatus | UnsetType = UNSET
+    createdBy: Annotated[str, Meta(max_length=100)] | UnsetType = UNSET
+    """Another ORGANIZER of the room, whose it is from now on."""
 
 
 class UpgradeInput(Input):

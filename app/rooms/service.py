@@ -19,6 +19,7 @@ from app.database.versions import ANY, VERSION, Precondition
 from app.errors import InvalidToken, NotFound, RoomClosed
 from app.participants.service import Membership
 from app.rooms.lifecycle import check_transition
+from app.rooms.organizers import hand_over
 from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
 
 _SHOWN = f"""
@@ -185,17 +186,20 @@ async def change_room(
         NotFound: It was deleted meanwhile.
         PreconditionFailed: It has changed.
         InvalidTransition: The lifecycle has no such step.
-        RoomClosed: It is closed, and more than nothing would change.
+        RoomClosed: It is closed, and more would change than whose it is.
         ValidationFailed: The settings don't fit the version that the room is locked to.
+        Forbidden, Conflict: As `hand_over` has it.
     """
     async with transaction():
         present = await lock_room(member.room_id)
         precondition.check(present)
         status = RoomStatus(present["status"])
         check_transition(status, RoomStatus(changes.get("status", status)))
-        if not status.is_open and changes.keys() - {"status"}:
+        if not status.is_open and changes.keys() - {"status", "createdBy"}:
             raise RoomClosed
         values = dict(changes)
+        if "createdBy" in values:
+            await hand_over(member, present, values.pop("createdBy"))
         if "appSettings" in values:
             await check_room_settings(
                 present["appId"], present["appManifestVersion"], values["appSettings"]
@@ -219,15 +223,6 @@ async def delete_room(member: Membership, precondition: Precondition = ANY) -> N
             'UPDATE rooms SET "deletedAt" = now(), "updatedAt" = now() WHERE id = $1',
             member.room_id,
         )
-
-
-async def delete_rooms_of(user_id: str) -> None:
-    """Soft-delete every room that a person opened, within the caller's transaction."""
-    await fetch(
-        'UPDATE rooms SET "deletedAt" = now(), "updatedAt" = now() '
-        'WHERE "createdBy" = $1 AND "deletedAt" IS NULL',
-        user_id,
-    )
 
 
 async def lock_open(room_id: str) -> None:

@@ -1,8 +1,10 @@
 """HTTP of /users."""
 
-from litestar import Controller, delete, get, patch
+from typing import Annotated
+
+from litestar import Controller, Response, delete, get, patch
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from app.auth.guards import provide_caller, signed_in, still_signed_in
@@ -13,7 +15,7 @@ from app.http.bodies import given
 from app.http.envelopes import Data, Success
 from app.http.preconditions import Resource, provide_precondition
 from app.users import service
-from app.users.schemas import UserChange, UserOut
+from app.users.schemas import DeletionPreview, UserChange, UserOut
 
 
 class UserController(Controller):
@@ -55,14 +57,22 @@ class UserController(Controller):
         user_id: FromPath[str],
         caller: NamedDependency[AccessClaims],
         precondition: NamedDependency[Precondition],
-    ) -> Data[Success]:
-        """Delete one's own account: the rooms that one opened, then oneself; ends all sessions.
+        *,
+        preview: Annotated[bool, QueryParameter(name="preview")] = False,
+    ) -> Response[Data[Success | DeletionPreview]]:
+        """Delete one's own account, and the rooms that nobody else organizes; ends all sessions.
+
+        A room with another ORGANIZER passes to the one who has been in it for longest. A preview
+        changes nothing and tells which rooms would be deleted, and which would pass to whom.
 
         Of others 403, whether or not they exist.
         """
         _require_self(caller, user_id)
+        if preview:
+            person, rooms = await service.preview_deletion(user_id, precondition)
+            return Resource(Data(DeletionPreview.of(rooms)), person["version"])
         await service.delete_user(user_id, precondition)
-        return Data(Success())
+        return Response(Data(Success()))
 
 
 def _require_self(caller: AccessClaims, user_id: str) -> None:

@@ -1,5 +1,6 @@
 """Bodies and answers of /users."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import asyncpg
@@ -8,6 +9,8 @@ from msgspec import UNSET, UnsetType
 
 from app.http.bodies import Input, PictureUrl, name_of
 from app.http.envelopes import timestamp
+from app.participants.schemas import PersonOut
+from app.rooms.organizers import LeftRoom
 
 Name = Annotated[str, name_of(100)]
 
@@ -40,3 +43,37 @@ class UserChange(Input):
 
     name: Name | UnsetType | None = UNSET
     avatar: PictureUrl | UnsetType | None = UNSET
+
+
+class DeletedRoomOut(msgspec.Struct):
+    """A room that nobody else organizes."""
+
+    id: str
+    name: str
+
+
+class PassedRoomOut(msgspec.Struct):
+    """A room that passes to another of its ORGANIZERs."""
+
+    id: str
+    name: str
+    to: PersonOut
+
+
+class DeletionPreview(msgspec.Struct):
+    """What becomes of somebody's rooms when the account is deleted."""
+
+    deletes: list[DeletedRoomOut]
+    passesOn: list[PassedRoomOut]
+
+    @classmethod
+    def of(cls, rooms: Sequence[LeftRoom]) -> "DeletionPreview":
+        """Sort the rooms by what becomes of them."""
+        return cls(
+            [DeletedRoomOut(room.id, room.name) for room in rooms if room.successor is None],
+            [
+                PassedRoomOut(room.id, room.name, PersonOut(to.id, to.name, to.avatar))
+                for room in rooms
+                if (to := room.successor) is not None
+            ],
+        )

@@ -1,6 +1,6 @@
 """People: profiles, and leaving for good."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -9,9 +9,9 @@ from app.auth.revocation import spread
 from app.auth.sessions import end_sessions_within
 from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.database.versions import ANY, VERSION, Precondition
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.participants.service import leave_everywhere
-from app.rooms.service import delete_rooms_of
+from app.rooms.organizers import LeftRoom, leave_rooms, rooms_left_by
 from app.tables import Participant, Room, User
 
 
@@ -59,18 +59,47 @@ async def change_user(
         return await find_user(user_id, user_id)
 
 
-async def delete_user(user_id: str, precondition: Precondition = ANY) -> None:
-    """Soft-delete the person's rooms, then the person; end all sessions and memberships.
-
-    One transaction. Prizes won stay won. Access tokens stop working with their sessions.
+async def preview_deletion(
+    user_id: str, precondition: Precondition = ANY
+) -> tuple[asyncpg.Record, Sequence[LeftRoom]]:
+    """Read what `delete_user` would do: the person, and what would become of their rooms.
 
     Raises:
         NotFound: There is no such person.
         PreconditionFailed: The profile has changed.
     """
+    person = await find_user(user_id, user_id)
+    precondition.check(person)
+    return person, await rooms_left_by(user_id)
+
+
+async def delete_user(
+    user_id: str, precondition: Precondition = ANY, *, spare_rooms: bool = False
+) -> None:
+    """Soft-delete a person; end all sessions and memberships.
+
+    Rooms that somebody else organizes too pass to the one who has been in them for longest, the
+    others are soft-deleted. One transaction. Prizes won stay won. Access tokens stop working with
+    their sessions.
+
+    Args:
+        user_id: The person's.
+        precondition: The versions of the profile that the caller accepts.
+        spare_rooms: Whether to refuse rather than to delete a room.
+
+    Raises:
+        NotFound: There is no such person.
+        PreconditionFailed: The profile has changed.
+        Conflict: A room was to be spared, and nobody else organizes it; says how many.
+    """
     async with transaction():
         precondition.check(await _locked(user_id))
-        await delete_rooms_of(user_id)
+        ended = sum(room.successor is None for room in await leave_rooms(user_id))
+        if ended and spare_rooms:
+            raise Conflict(
+                f"{ended} live room(s) are organized by this person alone. Delete those, or name "
+                "another ORGANIZER, first."
+            )
         await leave_everywhere(user_id)
         revoked = await end_sessions_within(user_id, reason="account deleted", revoked_by=user_id)
         await fetch(

@@ -187,7 +187,7 @@ def test_what_was_recorded_is_read_and_not_saved(page: Page, site: Site) -> None
     [
         ("apps", "app_lottery_v1", "live room(s) use this app. Delete those rooms first."),
         ("prizes", "Gift card", "1 winner(s) hold this prize. Revoke them first."),
-        ("users", "alice@example.com", "live room(s) are organized by this person."),
+        ("users", "alice@example.com", "live room(s) are organized by this person alone."),
     ],
 )
 def test_a_refused_deletion_says_why(

@@ -8,6 +8,9 @@ import httpx
 from app.auth.tokens import token_hash
 from app.database.engine import fetch, fetchrow, fetchval
 from app.database.seed import LOTTERY
+from app.participants.service import membership
+from app.tables import ParticipantRole
+from app.users.service import delete_user
 from tests import factories
 from tests.admin.staff import NAME, row_url
 
@@ -127,6 +130,37 @@ async def test_what_was_deleted_comes_back_after_what_it_belongs_to(
     assert "no such row" in again
     winners = await submit(staff, "restore-something-deleted", table="winners", id="x")
     assert "Rows come back to" in winners
+
+
+async def test_a_room_that_comes_back_after_its_organizer_is_organized_again(
+    staff: httpx.AsyncClient,
+) -> None:
+    room = await factories.room()
+    organizer = room["createdBy"]
+    await delete_user(organizer)
+
+    too_early = await submit(staff, "restore-something-deleted", table="rooms", id=room["id"])
+    for table, row_id in (("users", organizer), ("rooms", room["id"])):
+        await submit(staff, "restore-something-deleted", table=table, id=row_id)
+
+    assert "restore that first" in too_early
+    member = await membership(organizer, room["id"])
+    assert member.role is ParticipantRole.ORGANIZER
+
+
+async def test_a_room_that_comes_back_keeps_its_organizers(staff: httpx.AsyncClient) -> None:
+    room = await factories.room()
+    other = await factories.participant(room["id"], role="ORGANIZER")
+    leaving = await fetchval('SELECT id FROM participants WHERE "userId" = $1', room["createdBy"])
+    assert (await staff.delete(row_url("participants", leaving))).status_code == 204
+    await staff.delete(row_url("rooms", room["id"]))
+
+    await submit(staff, "restore-something-deleted", table="rooms", id=room["id"])
+
+    organizers = await fetch(
+        "SELECT id FROM participants WHERE role = 'ORGANIZER' AND \"deletedAt\" IS NULL"
+    )
+    assert [row["id"] for row in organizers] == [other["id"]]
 
 
 async def test_a_job_runs_now(staff: httpx.AsyncClient) -> None:

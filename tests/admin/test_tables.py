@@ -355,12 +355,41 @@ async def test_deleting_a_person_takes_their_memberships_and_sessions_along(
     assert await fetchval("SELECT count(*) FROM sessions") == 0
 
 
+async def test_a_person_who_organizes_with_somebody_is_deleted_and_the_room_passes_on(
+    staff: httpx.AsyncClient,
+) -> None:
+    room = await factories.room()
+    other = await factories.participant(room["id"], role="ORGANIZER")
+
+    deleted = await staff.delete(row_url("users", room["createdBy"]))
+
+    assert deleted.status_code == 204, deleted.text
+    row = await fetchrow('SELECT "createdBy", "deletedAt" FROM rooms')
+    assert row is not None
+    assert tuple(row) == (other["userId"], None)
+    actors = await fetch("SELECT DISTINCT actor FROM audit_log")
+    assert [each["actor"] for each in actors] == [NAME]
+
+
+async def test_a_room_is_handed_over_on_the_page(staff: httpx.AsyncClient) -> None:
+    room = await factories.room()
+    other = await factories.participant(room["id"], role="ORGANIZER")
+    url = row_url("rooms", room["id"])
+
+    refused = await staff.patch(url, json={"createdBy": (await factories.user())["id"]})
+    changed = await staff.patch(url, json={"createdBy": other["userId"]})
+
+    assert (refused.status_code, changed.status_code) == (422, 200)
+    assert await fetchval('SELECT "createdBy" FROM rooms') == other["userId"]
+    assert await fetchval("SELECT actor FROM audit_log WHERE \"tableName\" = 'rooms'") == NAME
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
         ("prizes", "1 winner(s) hold this prize. Revoke them first."),
         ("apps", "1 live room(s) use this app. Delete those rooms first."),
-        ("users", "1 live room(s) are organized by this person. Delete those first."),
+        ("users", "1 live room(s) are organized by this person alone. Delete those"),
         ("token_blacklist", "not deleted by hand"),
     ],
 )
