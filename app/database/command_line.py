@@ -19,6 +19,7 @@ from app.database.engine import DB, fetchval
 from app.database.migrations import MigrationError
 from app.database.new_migration import write_migration
 from app.database.terminal import Result, console, fail, with_database
+from app.piccolo_app import APP_CONFIG
 from app.settings import settings
 
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
@@ -91,7 +92,7 @@ def make_migration(name: str) -> None:
 
     Example: litestar database make-migration add_room_colour
     """
-    path = _run(lambda: write_migration(name, datetime.now(UTC)))
+    path = _run(lambda: write_migration(APP_CONFIG, name, datetime.now(UTC)))
     click.echo(f"Wrote {path}")
     click.echo("Write its SQL (UP, DOWN) and docstring, and run `ruff format` on it. Then:")
     click.echo("  litestar database upgrade && litestar database check --write")
@@ -110,7 +111,7 @@ def check(*, write: bool) -> None:
     """
     if write and not _run(migrations.pending):
         _run(drift.write_expected)
-    faults = _run(drift.check)
+    faults = _run(lambda: drift.check(APP_CONFIG))
     for fault in faults:
         click.echo(fault)
     if faults:

@@ -16,31 +16,31 @@ from piccolo.apps.migrations.auto.diffable_table import DiffableTable
 from piccolo.apps.migrations.auto.schema_differ import AlterStatements, SchemaDiffer
 from piccolo.apps.migrations.auto.schema_snapshot import SchemaSnapshot
 from piccolo.apps.migrations.commands.base import BaseMigrationManager
+from piccolo.conf.apps import AppConfig
 
 from app.database import catalog, migrations
 from app.database.engine import DB
-from app.piccolo_app import APP_CONFIG
 
 CATALOG = Path(__file__).with_name("catalog.json")
 
 
-async def check() -> list[str]:
+async def check(app: AppConfig) -> list[str]:
     """Say in one sentence each what has drifted; nothing when all agree."""
-    return [*await _undeclared_changes(), *await _outside_the_chain(), *await _database_drift()]
+    return [*await _undeclared_changes(app), *await _outside_the_chain(), *await _database_drift()]
 
 
-async def _undeclared_changes() -> list[str]:
+async def _undeclared_changes(app: AppConfig) -> list[str]:
     """Say what `app/tables.py` has that the migrations don't tell Piccolo, and the reverse."""
     return [
         f"app/tables.py and the migrations disagree: {_told(statement)}"
-        for group in await table_changes()
+        for group in await table_changes(app)
         for statement in group.statements
     ]
 
 
-async def table_changes() -> list[AlterStatements]:
+async def table_changes(app: AppConfig) -> list[AlterStatements]:
     """Return what Piccolo would write into a new migration."""
-    chain = await BaseMigrationManager().get_migration_managers(APP_CONFIG)
+    chain = await BaseMigrationManager().get_migration_managers(app)
     tables = [
         DiffableTable(
             class_name=table.__name__,
@@ -49,7 +49,7 @@ async def table_changes() -> list[AlterStatements]:
             constraints=table._meta.constraints,  # noqa: SLF001 - as above
             schema=table._meta.schema,  # noqa: SLF001 - as above
         )
-        for table in APP_CONFIG.table_classes
+        for table in app.table_classes
     ]
     # Where it can't tell a rename from a removal and an addition, Piccolo would ask.
     differ = SchemaDiffer(tables, SchemaSnapshot(chain).get_snapshot(), auto_input="n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import piccolo
 from piccolo.apps.migrations.auto.schema_differ import AlterStatements
+from piccolo.conf.apps import AppConfig
 
 from app.database import drift, migrations
 from app.database.migrations import MigrationError
@@ -37,7 +38,7 @@ async def forwards() -> SqlMigration:
 '''
 
 
-async def write_migration(name: str, now: datetime) -> Path:
+async def write_migration(app: AppConfig, name: str, now: datetime) -> Path:
     """Write `piccolo_migrations/app_<now>_<name>.py` and return its path.
 
     What `app/tables.py` has and the chain lacks is told to Piccolo's snapshot in it already. The
@@ -52,7 +53,7 @@ async def write_migration(name: str, now: datetime) -> Path:
         raise MigrationError(f"There is a migration {name!r} already.")
     path = migrations.FOLDER / f"app_{now:%Y_%m_%dt%H_%M_%S_%f}_{name}.py"
     id_ = f"{now:%Y-%m-%dT%H:%M:%S:%f}"
-    path.write_text(_skeleton(id_, name, await drift.table_changes()), encoding="utf-8")
+    path.write_text(_skeleton(id_, name, await drift.table_changes(app)), encoding="utf-8")
     return path
 
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from app.database import drift, migrations, prisma
 from app.database.catalog import Catalog, read_catalog
 from app.database.migrations import MigrationFile
+from app.piccolo_app import APP_CONFIG
 
 DDL = Path(__file__).with_name("prisma")
 MIGRATIONS = sorted(DDL.glob("2*.sql"))
@@ -136,7 +137,7 @@ async def test_every_state_of_the_plan_becomes_ours_with_every_row(
     await connection.reload_schema_state()
     after = await read_rows(connection)
     assert only_columns_of(expected, after) == expected
-    assert await drift.check() == []
+    assert await drift.check(APP_CONFIG) == []
     assert not await connection.fetchval(migrations.MADE_BY_PRISMA)
 
 
@@ -168,7 +169,7 @@ async def test_an_adopted_database_can_go_back_and_forth(connection: asyncpg.Con
 
     await connection.reload_schema_state()
     again = await read_rows(connection)
-    assert await drift.check() == []
+    assert await drift.check(APP_CONFIG) == []
     for table in ("users", "rooms", "participants", "prizes", "winners"):
         assert again[table].keys() == adopted[table].keys()
     for session in adopted["sessions"].values():
@@ -207,7 +208,7 @@ async def test_the_plans_own_sql_for_the_blacklist_is_adopted_too(
     )
 
     assert await prisma.adopt() == "auth_redesign"
-    assert await drift.check() == []
+    assert await drift.check(APP_CONFIG) == []
 
 
 @pytest.mark.parametrize(

@@ -233,12 +233,12 @@ async def test_a_made_migration_tells_piccolo_of_the_changed_tables(
     monkeypatch.setattr(APP_CONFIG, "migrations_folder_path", str(chain))
     monkeypatch.setattr(APP_CONFIG, "table_classes", tables)
     await litestar("upgrade")
-    assert len([line for line in await drift.check() if "TokenBlacklist" in line]) == 4
+    assert len([line for line in await drift.check(APP_CONFIG) if "TokenBlacklist" in line]) == 4
 
     result = await litestar("make-migration", "grow_blacklist")
 
     assert result.exit_code == 0
-    assert await drift.check() == ["migration grow_blacklist is pending"]
+    assert await drift.check(APP_CONFIG) == ["migration grow_blacklist is pending"]
 
 
 @pytest.mark.parametrize("name", ["Add", "add colour", "1st", "../x", "é"])
@@ -261,7 +261,7 @@ async def test_reset_deletes_everything_migrates_and_seeds(
 
     assert result.exit_code == 0
     assert result.stdout.endswith("The database is new, with the demo data.\n")
-    assert await drift.check() == []
+    assert await drift.check(APP_CONFIG) == []
     assert await connection.fetchval("SELECT count(*) FROM rooms") == 3
 
 

@@ -25,7 +25,7 @@ async def connection(bare_database: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.mark.usefixtures("connection")
 async def test_a_freshly_migrated_database_has_no_drift() -> None:
-    assert await drift.check() == []
+    assert await drift.check(APP_CONFIG) == []
 
 
 @pytest.mark.usefixtures("connection")
@@ -122,7 +122,7 @@ async def test_a_changed_database_is_found_and_named(
 ) -> None:
     await connection.execute(change)
 
-    assert sentence in await drift.check()
+    assert sentence in await drift.check(APP_CONFIG)
 
 
 @pytest.mark.usefixtures("connection")
@@ -130,7 +130,7 @@ async def test_pending_migrations_are_named_instead_of_all_that_they_will_change
     await migrations.downgrade("init")
     _, *lacking = (file.name for file in migrations.migration_files())
 
-    assert await drift.check() == [f"migration {name} is pending" for name in lacking]
+    assert await drift.check(APP_CONFIG) == [f"migration {name} is pending" for name in lacking]
 
 
 async def test_a_migration_that_this_version_lacks_is_named(
@@ -140,7 +140,9 @@ async def test_a_migration_that_this_version_lacks_is_named(
         "INSERT INTO migration (name, app_name, ran_on) VALUES ('2031-01-01', 'app', now())"
     )
 
-    assert await drift.check() == ["migration 2031-01-01 is recorded, but this version lacks it"]
+    assert await drift.check(APP_CONFIG) == [
+        "migration 2031-01-01 is recorded, but this version lacks it"
+    ]
 
 
 class _Grown(Table, tablename="token_blacklist"):
@@ -161,7 +163,7 @@ async def test_a_table_that_no_migration_tells_of_is_found(
     changed = [_Grown if table is TokenBlacklist else table for table in TABLES]
     monkeypatch.setattr(APP_CONFIG, "table_classes", changed)
 
-    found = await drift.check()
+    found = await drift.check(APP_CONFIG)
 
     assert sorted(found) == [
         "app/tables.py and the migrations disagree: add column TokenBlacklist.note",
