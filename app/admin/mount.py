@@ -7,9 +7,11 @@ nothing here imports them: the page is built, in a thread, when somebody first a
 import asyncio
 import re
 from importlib import import_module
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from litestar import asgi
+from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
@@ -17,12 +19,16 @@ from litestar.handlers import ASGIRouteHandler
 from litestar.response.redirect import ASGIRedirectResponse
 from litestar.types import ASGIApp, HTTPRequestEvent, Message, Receive, ReceiveMessage, Scope, Send
 
+from app.admin.attempts import Visitor, is_known, visited_by, visitor_at
 from app.auth.throttle import address_of
 from app.errors import Forbidden, ValidationFailed
 from app.http.bodies import LARGEST_BODY_BYTES, decode_any
 from app.settings import ADMIN_OFF, Settings, settings
 
 COOKIE_SCOPE = re.compile(r"; *(Path|SameSite|Secure)\b[^;]*", re.IGNORECASE)
+CSRF_COOKIE = "csrftoken"
+"""Piccolo gives it to each browser, for a year."""
+SIGN_IN_PATH = "/public/login/"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FORM = "application/x-www-form-urlencoded"
 ALL_TEXT = ("/login/", "/change-password/")
@@ -78,7 +84,9 @@ class AdminPage:
         if scope["type"] != ScopeType.HTTP:
             raise HTTPException(status_code=404)
         self._refuse_other_sites(scope)
-        inner = self._seen_from_inside(scope)
+        cookie = ASGIConnection[Any, Any, Any, Any](scope).cookies.get(CSRF_COOKIE)
+        visitor = visitor_at(address_of(scope), cookie)
+        inner = await self._seen_from_inside(scope, visitor)
         if inner["path"] == self._path:  # whose relative links would lead astray
             redirect = ASGIRedirectResponse(path=f"{self._path}/")
             await redirect(scope, receive, send)
@@ -95,7 +103,8 @@ class AdminPage:
                 message["headers"] = [self._header(*each) for each in message["headers"]]
             await send(message)
 
-        await app(inner, await _checked(inner, _limited(scope, receive)), send_protected)
+        with visited_by(visitor):
+            await app(inner, await _checked(inner, _limited(scope, receive)), send_protected)
 
     async def _built(self) -> ASGIApp:
         async with self._building:
@@ -114,11 +123,17 @@ class AdminPage:
         if origin and urlsplit(origin).netloc not in {headers.get("host"), self._public_host}:
             raise Forbidden(private=f"the request comes from {origin}")
 
-    def _seen_from_inside(self, scope: Scope) -> Scope:
-        """Give the path back that Litestar ends with a slash; tell whose address it is."""
+    async def _seen_from_inside(self, scope: Scope, visitor: Visitor) -> Scope:
+        """Give the path back that Litestar ends with a slash; tell who is counted by the sign-in.
+
+        That is the address, or a browser in which somebody has signed in: it may go on when others
+        at its address have used up what the address has.
+        """
         path = unquote(scope["raw_path"].decode("latin-1")).partition("?")[0]
-        client = (address_of(scope), 0)
-        return {**scope, "path": path, "root_path": self._path, "client": client}  # type: ignore[return-value]
+        counted = visitor.address
+        if path.endswith(SIGN_IN_PATH) and await is_known(visitor.browser):
+            counted = f"browser {visitor.browser}"
+        return {**scope, "path": path, "root_path": self._path, "client": (counted, 0)}  # type: ignore[return-value]
 
     def _header(self, name: bytes, value: bytes) -> tuple[bytes, bytes]:
         """Keep the page's cookies to the page."""

@@ -1,14 +1,14 @@
 """Codes from an authenticator app (TOTP, RFC 6238), asked for besides the password.
 
 Piccolo's sign-in asks; what is asked, and how it is set up, is ours: an authenticator counts when a
-code of it was given back, a code is taken once, guessing is limited for each person, and recovery
-codes are so long that their plain SHA-256 keeps them, which stops nobody else's request.
+code of it was given back, a code is taken once, guessing is limited (see `attempts.py`), and
+recovery codes are so long that their plain SHA-256 keeps them, which stops nobody else's request.
 """
 
 import base64
 import hashlib
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pyotp
@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.admin.attempts import Step, count_attempt, forgive
 from app.admin.pages import templates
 from app.admin.tables import Administrator
 from app.auth.tokens import token_hash
@@ -31,8 +32,8 @@ from app.settings import SecondFactor, settings
 ISSUER = "Event Platform"
 STEP_SECONDS = 30
 ATTEMPTS = 5
-"""Wrong codes of one person, after which the right one is refused, too."""
-ATTEMPTS_WITHIN = timedelta(minutes=15)
+"""Wrong codes of one person, in a browser that is known or from everywhere else together, after
+which the right one is refused there, too."""
 RECOVERY_CODES = 8
 RECOVERY_CODE_LENGTH = 16
 OPEN_TO_ALL = frozenset({"/mfa-setup/", "/user/"})
@@ -125,41 +126,37 @@ async def take_code(
 ) -> bool:
     """Tell whether a code is right, for the first time. Of a confirmed one, also a recovery code.
 
-    An attempt counts before it is tried, so that many at once count too.
+    Recovery codes are beyond guessing: what is tried elsewhere does not stop them.
     """
     row = await fetchrow(
-        """
-        UPDATE admin.authenticators SET
-            (failed_codes, failed_at) = (
-                SELECT CASE WHEN recently THEN failed_codes + 1 ELSE 1 END,
-                       CASE WHEN recently THEN failed_at ELSE now() END
-                FROM (SELECT COALESCE(failed_at > now() - $2::interval, false)) f (recently)
-            )
-        WHERE administrator = $1 AND (confirmed_at IS NOT NULL) = $3 RETURNING secret, last_step
-        """,
+        "SELECT secret FROM admin.authenticators "
+        "WHERE administrator = $1 AND (confirmed_at IS NOT NULL) = $2",
         administrator,
-        ATTEMPTS_WITHIN,
         is_confirmed,
     )
-    if row is None:
+    tally = await count_attempt(administrator, Step.CODE)
+    if row is None or tally.here > ATTEMPTS:
         return False
     typed = code.strip().replace(" ", "").lower()
     if len(typed) > RECOVERY_CODE_LENGTH // 2:
-        return await _take_recovery_code(administrator, typed)
-    step = _step_of(row["secret"], typed, now)
-    return step is not None and await _take_step(administrator, row["secret"], step)
+        is_right = await _take_recovery_code(administrator, typed)
+    else:
+        step = _step_of(row["secret"], typed, now) if tally.elsewhere <= ATTEMPTS else None
+        is_right = step is not None and await _take_step(administrator, row["secret"], step)
+    if is_right:
+        await forgive(administrator, Step.CODE)
+    return is_right
 
 
 async def _take_recovery_code(administrator: int, code: str) -> bool:
     taken = await fetchval(
         """
         UPDATE admin.authenticators
-        SET failed_codes = 0, recovery_codes = array_remove(recovery_codes, $2)
-        WHERE administrator = $1 AND $2 = ANY(recovery_codes) AND failed_codes <= $3 RETURNING 1
+        SET recovery_codes = array_remove(recovery_codes, $2)
+        WHERE administrator = $1 AND $2 = ANY(recovery_codes) RETURNING 1
         """,
         administrator,
         token_hash(code),
-        ATTEMPTS,
     )
     return taken is not None
 
@@ -186,15 +183,13 @@ async def _take_step(administrator: int, encrypted: str, step: int) -> bool:
     """Take the code of a step, if none of it or of a later one was taken; renew the encryption."""
     taken = await fetchval(
         """
-        UPDATE admin.authenticators SET last_step = $2, failed_codes = 0, secret = $3
-        WHERE administrator = $1 AND last_step < $2 AND secret = $4 AND failed_codes <= $5
-        RETURNING 1
+        UPDATE admin.authenticators SET last_step = $2, secret = $3
+        WHERE administrator = $1 AND last_step < $2 AND secret = $4 RETURNING 1
         """,
         administrator,
         step,
         _cipher().rotate(encrypted.encode()).decode(),
         encrypted,
-        ATTEMPTS,
     )
     return taken is not None
 

@@ -1,8 +1,8 @@
 """Who may sign in to the page, and the browsers that are signed in.
 
 Both are Piccolo's tables in our schema `admin`, with what Piccolo leaves open closed: passwords are
-hashed off the event loop, guessing is limited for each name, and of a session's token only the
-hash is kept.
+hashed off the event loop, guessing is limited (see `attempts.py`), and of a session's token only
+the hash is kept.
 """
 
 import asyncio
@@ -11,17 +11,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from piccolo.apps.user.tables import BaseUser
-from piccolo.columns import Integer, Varchar
+from piccolo.columns import Varchar
 from piccolo_api.session_auth.tables import SessionsBase
 
+from app.admin.attempts import Step, Tally, count_attempt, forgive, remember_browser
 from app.auth.tokens import token_hash
 from app.database.columns import REQUIRED, Moment
-from app.database.engine import fetch, fetchval
+from app.database.engine import fetch, fetchrow, fetchval
 from app.errors import ValidationFailed
 
 ATTEMPTS = 10
-"""Wrong passwords for one name, after which it waits."""
-ATTEMPTS_WITHIN = timedelta(minutes=15)
+"""Wrong passwords for one name from one place, after which it waits there."""
+ATTEMPTS_ELSEWHERE = 100
+"""Wrong passwords for one name from all places that don't know it, after which each of them has
+only as many as ATTEMPTS_UNDER_SIEGE."""
+ATTEMPTS_UNDER_SIEGE = 2
 SHORTEST_PASSWORD = 12
 FEWEST_DIFFERENT_CHARACTERS = 6
 
@@ -31,8 +35,6 @@ class Administrator(BaseUser, tablename="administrators", schema="admin"):
 
     email = Varchar(null=True, default=None)
     last_login = Moment(null=True, default=None)
-    failed_sign_ins = Integer(default=0)
-    failed_at = Moment(null=True, default=None, help_text="The first of them.")
 
     _min_password_length = SHORTEST_PASSWORD
 
@@ -40,31 +42,24 @@ class Administrator(BaseUser, tablename="administrators", schema="admin"):
     async def login(cls, username: str, password: str) -> int | None:
         """Return the id of the administrator whose name and password these are.
 
-        An attempt counts before it is tried, so that many at once count too. For a name that there
-        isn't, a password is hashed as well: the time that an answer takes tells nothing.
+        For a name that there isn't, a password is hashed as well: the time that an answer takes
+        tells nothing.
         """
-        stored = await fetchval(
-            """
-            UPDATE admin.administrators SET
-                (failed_sign_ins, failed_at) = (
-                    SELECT CASE WHEN recently THEN failed_sign_ins + 1 ELSE 1 END,
-                           CASE WHEN recently THEN failed_at ELSE now() END
-                    FROM (SELECT COALESCE(failed_at > now() - $2::interval, false)) f (recently)
-                )
-            WHERE username = $1 AND active RETURNING password
-            """,
-            username,
-            ATTEMPTS_WITHIN,
+        row = await fetchrow(
+            "SELECT id, password FROM admin.administrators WHERE username = $1 AND active", username
         )
-        if not await cls._matches(password, stored):
+        administrator, stored = (None, None) if row is None else row
+        tally = await count_attempt(administrator, Step.PASSWORD)
+        if not await cls._matches(password, stored) or not _has_attempts_left(tally):
             return None
         found: int | None = await fetchval(
-            "UPDATE admin.administrators SET failed_sign_ins = 0, last_login = now() "
-            "WHERE username = $1 AND password = $2 AND failed_sign_ins <= $3 RETURNING id",
-            username,
+            "UPDATE admin.administrators SET last_login = now() "
+            "WHERE id = $1 AND password = $2 AND active RETURNING id",
+            administrator,
             stored,
-            ATTEMPTS,
         )
+        if found is not None:
+            await forgive(found, Step.PASSWORD)
         return found
 
     @classmethod
@@ -80,7 +75,7 @@ class Administrator(BaseUser, tablename="administrators", schema="admin"):
 
     @classmethod
     async def update_password(cls, user: str | int, password: str) -> None:
-        """Give somebody, named or by id, a new password; end their sessions.
+        """Give somebody, named or by id, a new password; end their sessions, and count anew.
 
         Raises:
             ValidationFailed: It is too weak.
@@ -94,8 +89,10 @@ class Administrator(BaseUser, tablename="administrators", schema="admin"):
         await fetch(
             """
             WITH changed AS (
-                UPDATE admin.administrators SET password = $2, failed_sign_ins = 0
+                UPDATE admin.administrators SET password = $2
                 WHERE username = $1 RETURNING id
+            ), forgiven AS (
+                DELETE FROM admin.failed_sign_ins f USING changed WHERE f.administrator = changed.id
             )
             DELETE FROM admin.administrator_sessions s USING changed WHERE s.user_id = changed.id
             """,
@@ -122,6 +119,11 @@ class Administrator(BaseUser, tablename="administrators", schema="admin"):
             raise ValidationFailed("The password contains the user name.")
 
 
+def _has_attempts_left(tally: Tally) -> bool:
+    most = ATTEMPTS if tally.elsewhere <= ATTEMPTS_ELSEWHERE else ATTEMPTS_UNDER_SIEGE
+    return tally.here <= most
+
+
 class AdministratorSession(SessionsBase, tablename="administrator_sessions", schema="admin"):
     """A browser in which an administrator is signed in."""
 
@@ -138,7 +140,7 @@ class AdministratorSession(SessionsBase, tablename="administrator_sessions", sch
     ) -> Self:
         """Sign somebody in. The returned session carries the token itself; the row its hash.
 
-        Sessions that have expired go by the way.
+        The browser is known from now on. Sessions that have expired go by the way.
         """
         token = secrets.token_urlsafe(32)
         session = cls(
@@ -149,6 +151,7 @@ class AdministratorSession(SessionsBase, tablename="administrator_sessions", sch
         )
         await cls.delete().where(cls.expiry_date < datetime.now(UTC))
         await session.save()
+        await remember_browser(user_id)
         session.token = token
         return session
 

@@ -12,6 +12,7 @@ import pytest
 from app import settings
 from app.admin import second_factor
 from app.admin.accounts import reset_second_factor
+from app.admin.attempts import visited_by, visitor_at
 from app.admin.second_factor import ATTEMPTS, begin, confirm, take_code
 from app.auth.tokens import token_hash
 from app.database.engine import fetch, fetchrow, fetchval
@@ -140,15 +141,43 @@ async def test_guessing_is_stopped_even_with_the_right_code_and_ends(
     staff: httpx.AsyncClient,
 ) -> None:
     secret, recovery_codes = await enrol(staff)
-    person = await administrator_id()
 
-    guesses = [take_code(person, f"{n:06}", NOW) for n in range(ATTEMPTS)]
+    guesses = [sign_in_with(staff, f"{n:06}") for n in range(ATTEMPTS)]
     await asyncio.gather(*guesses)
 
     assert (await sign_in_with(staff, code_at(secret))).status_code == 401
     assert (await sign_in_with(staff, recovery_codes[0])).status_code == 401
-    await fetch("UPDATE admin.authenticators SET failed_at = failed_at - interval '16 minutes'")
+    await fetch("UPDATE admin.failed_sign_ins SET since = since - interval '16 minutes'")
     assert (await sign_in_with(staff, code_at(secret))).status_code == 200
+
+
+async def test_who_knows_the_password_guesses_no_code_from_anywhere_and_keeps_nobody_out(
+    staff: httpx.AsyncClient,
+) -> None:
+    secret, recovery_codes = await enrol(staff)
+    person = await administrator_id()
+
+    async def at(address: str, code: str) -> bool:
+        with visited_by(visitor_at(address, None)):
+            return await take_code(person, code, NOW)
+
+    for n in range(ATTEMPTS):
+        assert not await at(f"192.0.2.{n}", f"{n:06}")
+
+    assert not await at("192.0.2.9", code_at(secret))
+    assert (await sign_in_with(staff, code_at(secret))).status_code == 200
+    assert await at("198.51.100.1", recovery_codes[0])
+    assert not await at("192.0.2.9", code_at(secret, 1))
+
+
+async def test_right_codes_do_not_count_as_guesses(staff: httpx.AsyncClient) -> None:
+    secret, _ = await enrol(staff)
+    person = await administrator_id()
+
+    for n in range(ATTEMPTS * 2):
+        later = NOW + timedelta(seconds=30 * n)
+        with visited_by(visitor_at(f"192.0.2.{n}", None)):
+            assert await take_code(person, code_at(secret, n), later)
 
 
 async def test_an_authenticator_counts_when_a_code_of_it_was_given_back(

@@ -13,6 +13,7 @@ from app.admin.accounts import (
     set_active,
     set_password,
 )
+from app.admin.attempts import visited_by, visitor_at
 from app.admin.tables import ATTEMPTS, Administrator
 from app.auth.tokens import token_hash
 from app.database.engine import fetch, fetchrow, fetchval
@@ -71,9 +72,86 @@ async def test_guessing_a_name_is_stopped_even_with_the_right_password_and_ends(
 
     assert await Administrator.login(administrator, PASSWORD) is None
 
-    await fetch("UPDATE admin.administrators SET failed_at = failed_at - interval '16 minutes'")
+    await fetch("UPDATE admin.failed_sign_ins SET since = since - interval '16 minutes'")
     assert await Administrator.login(administrator, PASSWORD) is not None
-    assert await fetchval("SELECT failed_sign_ins FROM admin.administrators") == 0
+    assert await fetchval("SELECT sum(failures) FROM admin.failed_sign_ins") == 0
+
+
+async def at(
+    address: str, administrator: str, password: str = PASSWORD, browser: str | None = None
+) -> int | None:
+    """Try a password from an address, in a browser with this cookie or in one without."""
+    with visited_by(visitor_at(address, browser)):
+        return await Administrator.login(administrator, password)
+
+
+async def test_who_knows_a_name_keeps_nobody_of_that_name_out(administrator: str) -> None:
+    for n in range(ATTEMPTS + 1):
+        assert await at("192.0.2.1", administrator, f"guess {n}") is None
+
+    assert await at("192.0.2.1", administrator) is None
+    assert await at("192.0.2.2", administrator) is not None
+
+    await set_password(administrator, PASSWORD)
+    assert await at("192.0.2.1", administrator) is not None
+
+
+async def test_from_however_many_addresses_guessing_is_slowed_down_and_locks_nobody_out(
+    administrator: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ATTEMPTS_ELSEWHERE", 20)
+    for n in range(21):
+        await at(f"192.0.2.{n}", administrator, f"guess {n}")
+
+    slowed = [await at("198.51.100.1", administrator, f"guess {n}") for n in range(2)]
+    assert [*slowed, await at("198.51.100.1", administrator)] == [None] * 3
+    assert await at("198.51.100.2", administrator, "mistyped") is None
+    assert await at("198.51.100.2", administrator) is not None
+
+
+async def test_a_browser_in_which_one_has_signed_in_has_attempts_of_its_own(
+    client: httpx.AsyncClient, administrator: str
+) -> None:
+    """As in a hall, whose Wi-Fi gives one address to all."""
+    await sign_in(client)
+    transport = client._transport
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as stranger:
+        statuses = [(await sign_in(stranger, f"guess {n}")).status_code for n in range(21)]
+        assert statuses == [401] * 19 + [429] * 2  # one of the 20 was the sign-in above
+        assert (await sign_in(stranger)).status_code == 429
+
+    assert (await sign_in(client)).status_code == 200
+    for n in range(ATTEMPTS + 1):
+        await at("127.0.0.1", administrator, f"guess {n}", client.cookies["csrftoken"])
+    assert (await sign_in(client)).status_code == 401
+
+
+async def test_what_is_counted_of_a_siege_goes_with_the_attempts_that_follow(
+    administrator: str,
+) -> None:
+    for n in range(20):
+        await at(f"192.0.2.{n}", administrator, "guess")
+    await fetch("UPDATE admin.failed_sign_ins SET since = since - interval '16 minutes'")
+
+    for n in range(4):
+        await at("198.51.100.1", administrator, f"guess {n}")
+
+    assert await fetchval("SELECT count(*) FROM admin.failed_sign_ins") == 2
+
+
+async def test_a_browser_that_is_not_used_for_long_is_forgotten(
+    client: httpx.AsyncClient, administrator: str
+) -> None:
+    await sign_in(client)
+    await fetch("UPDATE admin.known_browsers SET seen_at = now() - interval '91 days'")
+    async with httpx.AsyncClient(
+        transport=client._transport, base_url="http://testserver"
+    ) as another:
+        await sign_in(another)
+
+    known = await fetch("SELECT token FROM admin.known_browsers")
+    assert [row["token"] for row in known] == [token_hash(another.cookies["csrftoken"])]
+    assert administrator
 
 
 async def test_guessing_from_one_address_is_stopped(
