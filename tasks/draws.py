@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.draws import service
+from app.draws.due import draw_due, due_draws
 from app.errors import AppError, ServiceUnavailable
 from tasks.steps import Connection
 
@@ -21,7 +21,7 @@ class DueDraws:
 
     async def count(self, connection: Connection, now: datetime) -> int:  # noqa: ARG002 - as every step
         """Return how many draws are due."""
-        return len(await service.due_draws())
+        return len(await due_draws())
 
     async def batches(self, connection: Connection, now: datetime) -> AsyncGenerator[int, None]:  # noqa: ARG002 - as every step
         """Draw one after the other, each in a transaction of its own.
@@ -30,9 +30,9 @@ class DueDraws:
             ServiceUnavailable: Some were not drawn, for no fault of theirs; the others were.
         """
         waiting = 0
-        for due in await service.due_draws():
+        for due in await due_draws():
             try:
-                await service.draw_due(due)
+                await draw_due(due)
             except AppError as error:
                 # Where only an organizer can help, the job did what it could.
                 waiting += error.status >= ServiceUnavailable.status

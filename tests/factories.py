@@ -11,7 +11,9 @@ from app.auth.tokens import token_hash
 from app.database.engine import fetchrow, jsonb
 from app.database.ids import new_id
 from app.database.seed import LOTTERY
-from app.draws import service as draws
+from app.draws.announcing import announce
+from app.draws.closing import close
+from app.draws.drawing import draw as draw_winners
 from app.draws.schemas import AnnouncementInput
 from app.participants.service import staff_membership
 from app.tables import DrawStatus
@@ -143,11 +145,11 @@ async def winner(room_id: str, participant_id: str, prize_id: str, **values: Any
 async def draw(room_id: str, status: DrawStatus) -> None:
     """Bring the room's first draw so far."""
     staff = await staff_membership(room_id)
-    await draws.announce(staff, AnnouncementInput().terms())
+    await announce(staff, AnnouncementInput().terms())
     if status in {DrawStatus.CLOSED, DrawStatus.DRAWN}:
-        await draws.close(staff, 1)
+        await close(staff, 1)
     if status is DrawStatus.DRAWN:
-        await draws.draw(staff, 1, text=None, signature=None)
+        await draw_winners(staff, 1, text=None, signature=None)
 
 
 async def token(person: asyncpg.Record) -> str:

@@ -47,6 +47,18 @@ PURE = {
     "app.participants.roles",
     "app.rooms.lifecycle",
 }
+STEPS_OF_DRAWS = {
+    "app.draws.announcing",
+    "app.draws.awarding",
+    "app.draws.cancelling",
+    "app.draws.closing",
+    "app.draws.drawing",
+    "app.draws.due",
+    "app.draws.reading",
+    "app.draws.steps",
+    "app.draws.tickets",
+}
+"""They stand in a service's place."""
 ENUMS = {"DrawStatus", "ParticipantRole", "RoomStatus"}
 
 
@@ -93,7 +105,10 @@ def test_domain_packages_import_leftwards_only(name: str, path: Path) -> None:
         assert other < own, f"{name} imports {module}"
 
 
-@pytest.mark.parametrize(("name", "path"), named(".service"))
+SERVICES = [*named(".service"), *(each for each in ALL if each.id in STEPS_OF_DRAWS)]
+
+
+@pytest.mark.parametrize(("name", "path"), SERVICES)
 def test_services_know_nothing_of_http(name: str, path: Path) -> None:
     for module, _ in imports_of(path):
         assert module.split(".")[0] != "litestar", name

@@ -11,7 +11,11 @@ from litestar.status_codes import HTTP_200_OK
 
 from app.database.listing import PageRequest
 from app.database.versions import Precondition
-from app.draws import service
+from app.draws.announcing import announce
+from app.draws.cancelling import cancel
+from app.draws.closing import close
+from app.draws.drawing import draw
+from app.draws.reading import find_draw, list_draws, read_entrants
 from app.draws.record import LONGEST_REASON, Record
 from app.draws.schemas import (
     AnnouncementInput,
@@ -54,7 +58,7 @@ class DrawController(Controller):
         self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
     ) -> Page[DrawOut]:
         """List the draws, newest first, the cancelled ones too."""
-        rows, total = await service.list_draws(member, paging)
+        rows, total = await list_draws(member, paging)
         return page_of(rows, total, paging, DrawOut.of, order_column="announcedAt")
 
     @post(
@@ -69,7 +73,7 @@ class DrawController(Controller):
         data: JSONBody[AnnouncementInput | None] = None,
     ) -> Resource[Data[DrawOut]]:
         """Fix what will be drawn and commit to a secret, as a moderator or above."""
-        number = await service.announce(member, (data or AnnouncementInput()).terms())
+        number = await announce(member, (data or AnnouncementInput()).terms())
         return await _shown(member, number, created=str(number))
 
     @get("/{number:int}", guards=[in_room()], summary="A draw")
@@ -91,7 +95,7 @@ class DrawController(Controller):
         self, member: NamedDependency[Membership], number: Number
     ) -> Resource[Data[DrawOut]]:
         """Fix who takes part, with which weights. Repeating it changes nothing."""
-        await service.close(member, number)
+        await close(member, number)
         return await _shown(member, number)
 
     @post(
@@ -110,7 +114,7 @@ class DrawController(Controller):
     ) -> Resource[Data[DrawOut]]:
         """Let the public entropy in, award the winners and reveal the secret."""
         given = data or DrawInput()
-        await service.draw(member, number, text=given.public, signature=given.signature)
+        await draw(member, number, text=given.public, signature=given.signature)
         return await _shown(member, number)
 
     @delete(
@@ -133,13 +137,13 @@ class DrawController(Controller):
         given = (reason if data is None else data.reason) or ""
         if not 1 <= len(given) <= LONGEST_REASON:
             raise ValidationFailed.at({"$.reason": f"Required: 1 to {LONGEST_REASON} characters."})
-        await service.cancel(member, number, given, precondition)
+        await cancel(member, number, given, precondition)
         return Data(Success())
 
     @get("/{number:int}/record", guards=[in_room()], summary="A draw's public record")
     async def record(self, member: NamedDependency[Membership], number: Number) -> Record:
         """Show everything that the public may know, as one document to keep and to check."""
-        return record_of(await service.find_draw(member, number))
+        return record_of(await find_draw(member, number))
 
     @get(
         "/{number:int}/entrants.txt",
@@ -149,16 +153,16 @@ class DrawController(Controller):
     )
     async def entrants(self, member: NamedDependency[Membership], number: Number) -> Stream:
         """Send the list whose SHA-256 the plan holds: a participant's id and weight in a line."""
-        row = await service.find_draw(member, number)
+        row = await find_draw(member, number)
         if row["closedAt"] is None:
             raise NotFound("The entrants of this draw are not fixed.")
         return Stream(
-            service.read_entrants(row["id"]), headers={"content-type": "text/plain; charset=utf-8"}
+            read_entrants(row["id"]), headers={"content-type": "text/plain; charset=utf-8"}
         )
 
 
 async def _shown(
     member: Membership, number: int, *, created: str | None = None
 ) -> Resource[Data[DrawOut]]:
-    row = await service.find_draw(member, number)
+    row = await find_draw(member, number)
     return Resource(Data(DrawOut.of(row)), row["version"], created=created)

@@ -6,9 +6,9 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from app.draws.announcing import Terms, WantedPrize
 from app.draws.ranking import SPEC, Entropy, Id, NoEntropy, Plan, PlannedPrize, Units, Win
 from app.draws.record import LONGEST_REASON, Exclusion, Record, sealed
-from app.draws.service import Terms, WantedPrize
 from app.http.bodies import Input
 from app.http.envelopes import optional_timestamp, timestamp
 from app.tables import DrawStatus

@@ -22,7 +22,7 @@ import psutil
 from app.database.embedded.server import EmbeddedServer
 from app.database.engine import DB, fetchval, transaction
 from app.database.seed import NEW_YEAR as ROOM
-from app.draws.service import first_ranked
+from app.draws.tickets import first_ranked
 from tests.server import serving
 
 READ = "read"

@@ -11,8 +11,8 @@ import pytest
 from app.auth.sessions import Device, open_session
 from app.database.engine import fetch, fetchval, jsonb
 from app.draws import drand
+from app.draws.announcing import Terms
 from app.draws.ranking import NoEntropy
-from app.draws.service import Terms
 from app.participants.roles import Rank
 from app.participants.service import Membership
 from app.tables import App, Participant, ParticipantRole, Prize, Room, RoomStatus, User

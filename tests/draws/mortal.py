@@ -16,15 +16,15 @@ from typing import Any
 import asyncpg
 
 from app.database.engine import DB
-from app.draws import service
+from app.draws import announcing, cancelling, closing, drawing
 from app.errors import AppError
 from tests.draws.conftest import moderator, terms
 
 STEPS: dict[str, Callable[[], Awaitable[Any]]] = {
-    "announce": lambda: service.announce(moderator(), terms()),
-    "close": lambda: service.close(moderator(), 1),
-    "draw": lambda: service.draw(moderator(), 1, text=None, signature=None),
-    "cancel": lambda: service.cancel(moderator(), 1, "rain"),
+    "announce": lambda: announcing.announce(moderator(), terms()),
+    "close": lambda: closing.close(moderator(), 1),
+    "draw": lambda: drawing.draw(moderator(), 1, text=None, signature=None),
+    "cancel": lambda: cancelling.cancel(moderator(), 1, "rain"),
 }
 
 
@@ -63,7 +63,8 @@ def live(step: str, statement: int, guard: str, answer: int) -> None:
     """Be the child."""
     die_before(statement)
     if guard == "loose":
-        vars(service)["transaction"] = no_transaction
+        for module in (announcing, closing, drawing, cancelling):
+            vars(module)["transaction"] = no_transaction
     os.write(answer, asyncio.run(take(step)).encode())
     os._exit(0)
 

@@ -9,10 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from app.database.engine import DB, fetch, fetchval
-from app.draws import beacon, service
+from app.draws import beacon
+from app.draws.announcing import announce
+from app.draws.closing import close
 from app.draws.ranking import DrandEntropy
 from app.draws.record import check
-from app.draws.service import JOB
+from app.draws.steps import JOB
 from app.errors import ServiceUnavailable
 from app.settings import Settings
 from tasks.draws import DueDraws
@@ -162,7 +164,7 @@ async def closed_elsewhere(number: int) -> None:
     """Close a draw in the other room that waits for a round."""
     member = replace(moderator(), room_id="other")
     entropy = DrandEntropy(vectors.QUICKNET, number)
-    await service.close(member, await service.announce(member, terms(entropy=entropy)))
+    await close(member, await announce(member, terms(entropy=entropy)))
 
 
 async def statuses() -> dict[str, str]:

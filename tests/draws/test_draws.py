@@ -533,8 +533,8 @@ async def test_an_erased_person_leaves_the_draw_verifiable(stage: Stage) -> None
 async def test_entrants_are_sent_in_pieces_of_their_parts(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.draws.service.ENTRANTS_PER_PART", 2)
-    monkeypatch.setattr("app.draws.service.PARTS_PER_READ", 2)
+    monkeypatch.setattr("app.draws.closing.ENTRANTS_PER_PART", 2)
+    monkeypatch.setattr("app.draws.reading.PARTS_PER_READ", 2)
     drawn = await stage.drawn()
     assert await fetchval("SELECT count(*) FROM draw_entrants") == 3
     assert drawn["entrantCount"] == 5

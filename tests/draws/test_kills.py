@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from app.database.engine import fetch, fetchval
+from app.draws.reading import find_draw, read_entrants
 from app.draws.record import check
 from app.draws.schemas import record_of
-from app.draws.service import find_draw, read_entrants
 from app.settings import PROJECT_ROOT
 from tests.draws.conftest import Stage, check_stock, moderator
 from tests.server import Server, kill_all, serving

@@ -6,9 +6,9 @@ import asyncpg
 import pytest
 
 from app.database.engine import fetch, transaction
-from app.draws import service
+from app.draws import tickets
+from app.draws.closing import ENTRANTS_PER_PART
 from app.draws.ranking import Entrant, entrants_text, first_ranked, key_of
-from app.draws.service import ENTRANTS_PER_PART
 
 pytestmark = pytest.mark.usefixtures("room")
 DRAW = """
@@ -41,7 +41,7 @@ async def test_the_database_ranks_as_the_reference_does(seed: int) -> None:
     for count in {0, 1, len(entrants) // 2, len(entrants)}:
         key = key_of(chance.randbytes(32), chance.choice(["", "prize"]))
         async with transaction():
-            ranked = await service.first_ranked("draw", key, count, weighted=heaviest > 1)
+            ranked = await tickets.first_ranked("draw", key, count, weighted=heaviest > 1)
         assert ranked == first_ranked(key, entrants, count)
 
 
@@ -50,7 +50,7 @@ async def test_a_few_heavy_entrants_take_more_tickets_than_places() -> None:
     await fetch(DRAW, "draw", 1, bytes(32))
     await store("draw", entrants)
     async with transaction():
-        ranked = await service.first_ranked("draw", bytes(32), 3, weighted=True)
+        ranked = await tickets.first_ranked("draw", bytes(32), 3, weighted=True)
     assert ranked == first_ranked(bytes(32), entrants, 3)
 
 

@@ -8,7 +8,10 @@ import asyncpg
 import pytest
 
 from app.database.engine import DB, fetch, fetchrow, fetchval, transaction
-from app.draws import service
+from app.draws import awarding, closing, drawing, steps
+from app.draws.announcing import WantedPrize, announce
+from app.draws.cancelling import cancel
+from app.draws.closing import close
 from app.errors import AppError, Conflict
 from app.participants.service import remove_participant
 from app.prizes.service import change_prize
@@ -35,18 +38,18 @@ def refusals(results: list[Any]) -> list[AppError]:
 
 
 async def draw(number: int = 1) -> None:
-    await service.draw(moderator(), number, text=None, signature=None)
+    await drawing.draw(moderator(), number, text=None, signature=None)
 
 
 async def closed_draw(**changes: Any) -> int:
-    number = await service.announce(moderator(), terms(**changes))
-    await service.close(moderator(), number)
+    number = await announce(moderator(), terms(**changes))
+    await close(moderator(), number)
     return number
 
 
 async def start_over(number: int) -> None:
     if await fetchval("SELECT status FROM draws WHERE number = $1", number) == "CLOSED":
-        await service.cancel(moderator(), number, "next")
+        await cancel(moderator(), number, "next")
     await fetch('UPDATE participants SET "deletedAt" = NULL')
     await fetch("DELETE FROM winners")
     await fetch('UPDATE prizes SET quantity = 4, "quantityRemaining" = 4')
@@ -54,12 +57,12 @@ async def start_over(number: int) -> None:
 
 async def test_of_two_announcements_one_wins_and_numbers_have_no_gaps() -> None:
     for number in range(1, ROUNDS + 1):
-        results = await at_once(*(service.announce(moderator(), terms()) for _ in range(4)))
+        results = await at_once(*(announce(moderator(), terms()) for _ in range(4)))
         refused = refusals(results)
         assert len(refused) == 3
         assert {type(error) for error in refused} == {Conflict}
         assert [each for each in results if isinstance(each, int)] == [number]
-        await service.cancel(moderator(), number, "next")
+        await cancel(moderator(), number, "next")
     numbers = await fetch("SELECT number FROM draws ORDER BY 1")
     assert [row["number"] for row in numbers] == list(range(1, ROUNDS + 1))
 
@@ -81,7 +84,7 @@ async def test_without_the_constraints_two_draws_would_be_open() -> None:
     """
     await _run(lost)
     try:
-        await at_once(*(service.announce(moderator(), terms()) for _ in range(4)))
+        await at_once(*(announce(moderator(), terms()) for _ in range(4)))
         numbers = await fetch("SELECT number FROM draws WHERE status = 'ANNOUNCED'")
     finally:
         await _run(restored)
@@ -97,12 +100,12 @@ async def _run(statements: str) -> None:
 async def test_of_two_equal_steps_one_does_it_and_nothing_happens_twice(step: str) -> None:
     await start_over(0)
     steps: dict[str, Callable[[int], Awaitable[None]]] = {
-        "close": lambda number: service.close(moderator(), number),
+        "close": lambda number: close(moderator(), number),
         "draw": draw,
-        "cancel": lambda number: service.cancel(moderator(), number, "rain"),
+        "cancel": lambda number: cancel(moderator(), number, "rain"),
     }
     for _ in range(ROUNDS):
-        number = await (closed_draw() if step == "draw" else service.announce(moderator(), terms()))
+        number = await (closed_draw() if step == "draw" else announce(moderator(), terms()))
         results = await at_once(*(steps[step](number) for _ in range(4)))
         # Whoever comes while it happens is refused; whoever comes after it repeats it.
         assert len(refusals(results)) < 4
@@ -118,9 +121,9 @@ async def test_a_step_while_another_is_under_way_is_refused_at_once() -> None:
     async with transaction():
         await fetch("SELECT 1 FROM draws FOR NO KEY UPDATE")
         for call in (
-            service.close(moderator(), number),
+            close(moderator(), number),
             draw(number),
-            service.cancel(moderator(), number, "x"),
+            cancel(moderator(), number, "x"),
         ):
             # A task of its own has a connection of its own.
             result = (await asyncio.create_task(_outside(call)))[0]
@@ -147,8 +150,8 @@ async def test_without_the_lock_a_draw_would_be_drawn_twice(
         return row
 
     await fetch('UPDATE prizes SET quantity = 9, "quantityRemaining" = 9')
-    number = await closed_draw(prizes=(service.WantedPrize("book", 2),))
-    monkeypatch.setattr(service, "_lock_draw", unlocked)
+    number = await closed_draw(prizes=(WantedPrize("book", 2),))
+    monkeypatch.setattr(drawing, "lock_draw", unlocked)
     results = await at_once(draw(number), draw(number))
     # The winners' own constraint is what still stops the second.
     assert any(isinstance(each, Conflict) for each in results)
@@ -159,7 +162,7 @@ async def test_what_is_cancelled_awards_nothing_and_what_is_drawn_is_not_cancell
     await start_over(0)
     for _ in range(ROUNDS):
         number = await closed_draw()
-        results = await at_once(draw(number), service.cancel(moderator(), number, "rain"))
+        results = await at_once(draw(number), cancel(moderator(), number, "rain"))
         assert len(refusals(results)) == 1
         status = await fetchval("SELECT status FROM draws WHERE number = $1", number)
         assert await fetchval("SELECT count(*) FROM winners") == (5 if status == "DRAWN" else 0)
@@ -172,7 +175,7 @@ async def test_stock_and_winners_agree_whatever_happens_beside_a_draw() -> None:
     await start_over(0)
     outcomes = set()
     for turn in range(ROUNDS):
-        wanted = (service.WantedPrize("phone", 1), service.WantedPrize("book", 1))
+        wanted = (WantedPrize("phone", 1), WantedPrize("book", 1))
         number = await closed_draw(prizes=wanted, one_prize_each=bool(turn % 2))
         held = await fetch('SELECT id FROM winners WHERE "deletedAt" IS NULL')
         results = await at_once(
@@ -209,9 +212,9 @@ async def test_without_taking_units_under_lock_stock_would_be_lost(
                 left[prize_id] - count,
             )
 
-    monkeypatch.setattr(service, "_take_units", careless)
+    monkeypatch.setattr(awarding, "_take_units", careless)
     await fetch('UPDATE prizes SET quantity = 9, "quantityRemaining" = 9')
-    number = await closed_draw(prizes=(service.WantedPrize("book", 2),))
+    number = await closed_draw(prizes=(WantedPrize("book", 2),))
     drawing = asyncio.create_task(draw(number))
     await pause.reached.wait()
     await award(moderator(), participant_id="max", prize_id="book", metadata=None)
@@ -230,9 +233,9 @@ async def test_nobody_waits_for_a_closing_or_a_ranking(monkeypatch: pytest.Monke
         await go_on.wait()
         return []
 
-    number = await service.announce(moderator(), terms(prizes=(service.WantedPrize("book", 1),)))
-    monkeypatch.setattr(service, "_freeze_entrants", slow)
-    task = asyncio.create_task(service.close(moderator(), number))
+    number = await announce(moderator(), terms(prizes=(WantedPrize("book", 1),)))
+    monkeypatch.setattr(closing, "_freeze_entrants", slow)
+    task = asyncio.create_task(close(moderator(), number))
     await reached.wait()
     await asyncio.wait_for(remove_participant(moderator(), "eva"), PATIENCE)
     await asyncio.wait_for(
@@ -242,7 +245,7 @@ async def test_nobody_waits_for_a_closing_or_a_ranking(monkeypatch: pytest.Monke
     await task
     reached.clear()
     go_on.clear()
-    monkeypatch.setattr(service, "first_ranked", slow)
+    monkeypatch.setattr(drawing, "first_ranked", slow)
     task = asyncio.create_task(draw(number))
     await reached.wait()
     await asyncio.wait_for(remove_participant(moderator(), "dan"), PATIENCE)
@@ -283,8 +286,8 @@ def pause_after(monkeypatch: pytest.MonkeyPatch, lock: str, *, taking_it: bool) 
         rows = await paused(sql, *arguments)
         return rows[0] if rows else None
 
-    monkeypatch.setattr(service, "fetch", paused)
-    monkeypatch.setattr(service, "fetchrow", paused_row)
+    monkeypatch.setattr(awarding, "fetch", paused)
+    monkeypatch.setattr(steps, "fetchrow", paused_row)
     return pause
 
 

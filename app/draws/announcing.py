@@ -1,0 +1,200 @@
+"""Announcing a draw: what will be drawn is fixed, and the server commits to a secret."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from app.database.audit import acting
+from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
+from app.database.ids import new_id
+from app.draws.closing import close
+from app.draws.drand import CHAINS, time_of
+from app.draws.drawing import draw
+from app.draws.ranking import (
+    SECRET_BYTES,
+    DrandEntropy,
+    Entropy,
+    NoEntropy,
+    PlannedPrize,
+    digest,
+)
+from app.draws.record import Exclusion
+from app.draws.steps import actor_of, lock_active_room, step
+from app.errors import Conflict, PrizeExhausted, ValidationFailed
+from app.participants.service import Membership
+from app.tables import Prize
+
+LARGEST_DRAW = 100_000
+"""Units in one draw: its winners are held in memory."""
+
+
+class WantedPrize(msgspec.Struct, frozen=True):
+    """A prize to draw; None for all that is left of it."""
+
+    id: str
+    quantity: int | None
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an announcement fixes."""
+
+    prizes: tuple[WantedPrize, ...] | None
+    """In the order of the draw; None for all that is left, oldest first."""
+    one_prize_each: bool
+    weight_key: str | None
+    exclusions: tuple[Exclusion, ...]
+    entropy: Entropy
+    replaces: str | None
+    immediate: bool
+
+
+async def announce(member: Membership, terms: Terms) -> int:
+    """Fix what is drawn and commit to a secret; all at once when it is immediate.
+
+    Returns:
+        The draw's number.
+
+    Raises:
+        RoomNotActive: Only ACTIVE rooms draw.
+        ValidationFailed: The terms name what is not there, or contradict each other.
+        PrizeExhausted: Fewer units are left than wanted.
+        Conflict: Another draw of the room is open, or the unit was drawn again already.
+    """
+    secret = secrets.token_bytes(SECRET_BYTES)
+    async with step("announce"), transaction():
+        _check_terms(terms)
+        await lock_active_room(member)
+        await _check_exclusions(member, terms.exclusions)
+        prizes = await _planned_prizes(member, terms)
+        async with acting(actor_of(member), "announce draw"):
+            number = await _insert(member, terms, prizes, secret)
+        if terms.immediate:
+            await close(member, number)
+            await draw(member, number, text=None, signature=None)
+    return number
+
+
+def _check_terms(terms: Terms) -> None:
+    faults = {}
+    if terms.immediate and not isinstance(terms.entropy, NoEntropy):
+        faults["$.immediate"] = "Public entropy comes about after the close, so not at once."
+    excluded = [exclusion.participantId for exclusion in terms.exclusions]
+    if len(set(excluded)) < len(excluded):
+        faults["$.exclusions"] = "Somebody is excluded twice."
+    wanted = [prize.id for prize in terms.prizes or ()]
+    if len(set(wanted)) < len(wanted):
+        faults["$.prizes"] = "A prize is named twice."
+    if isinstance(terms.entropy, DrandEntropy):
+        if terms.entropy.chain not in CHAINS:
+            faults["$.entropy.chain"] = f"Known chains: {', '.join(CHAINS)}."
+        elif time_of(terms.entropy.chain, terms.entropy.round) is None:
+            faults["$.entropy.round"] = "This round is too far in the future."
+    if faults:
+        raise ValidationFailed.at(faults)
+
+
+async def _check_exclusions(member: Membership, exclusions: Sequence[Exclusion]) -> None:
+    excluded = [exclusion.participantId for exclusion in exclusions]
+    found = {
+        row["id"]
+        for row in await fetch(
+            'SELECT id FROM participants WHERE "roomId" = $1 AND id = ANY($2)',
+            member.room_id,
+            excluded,
+        )
+    }
+    faults = {
+        f"$.exclusions[{index}].participantId": "There is no such participant in this room."
+        for index, participant_id in enumerate(excluded)
+        if participant_id not in found
+    }
+    if faults:
+        raise ValidationFailed.at(faults)
+
+
+async def _planned_prizes(member: Membership, terms: Terms) -> list[PlannedPrize]:
+    """Resolve the wanted prizes against what is left."""
+    left: dict[str, int] = {
+        row["id"]: row["quantityRemaining"]
+        for row in await fetch(
+            f'SELECT id, "quantityRemaining" FROM {Prize.alive()} p WHERE "roomId" = $1 '
+            'ORDER BY "createdAt", id',
+            member.room_id,
+        )
+    }
+    wanted = terms.prizes
+    if terms.replaces is not None:
+        wanted = (await _replaced_unit(member, terms),)
+    if wanted is None:
+        wanted = tuple(WantedPrize(id_, units) for id_, units in left.items() if units)
+        if not wanted:
+            raise PrizeExhausted("No prize of this room has a unit left.")
+    planned = _resolve(wanted, left)
+    if sum(prize.quantity for prize in planned) > LARGEST_DRAW:
+        raise ValidationFailed.at({"$.prizes": f"More than {LARGEST_DRAW:,} units in one draw."})
+    return planned
+
+
+def _resolve(wanted: Sequence[WantedPrize], left: Mapping[str, int]) -> list[PlannedPrize]:
+    unknown = {
+        f"$.prizes[{index}].id": "There is no such prize in this room."
+        for index, prize in enumerate(wanted)
+        if prize.id not in left
+    }
+    if unknown:
+        raise ValidationFailed.at(unknown)
+    lacking = {
+        prize.id: left[prize.id] for prize in wanted if left[prize.id] < (prize.quantity or 1)
+    }
+    if lacking:
+        raise PrizeExhausted(
+            "Fewer units are left than are to be drawn.", details={"left": lacking}
+        )
+    return [PlannedPrize(prize.id, prize.quantity or left[prize.id]) for prize in wanted]
+
+
+async def _replaced_unit(member: Membership, terms: Terms) -> WantedPrize:
+    """Return the one unit that a revoked winner gave back."""
+    revoked = await fetchrow(
+        'SELECT "prizeId", "deletedAt" FROM winners WHERE id = $1 AND "roomId" = $2',
+        terms.replaces,
+        member.room_id,
+    )
+    if revoked is None:
+        raise ValidationFailed.at({"$.replaces": "There is no such winner in this room."})
+    if revoked["deletedAt"] is None:
+        raise Conflict("This winner is not revoked.")
+    unit = WantedPrize(revoked["prizeId"], 1)
+    if terms.prizes is not None and [(p.id, p.quantity or 1) for p in terms.prizes] != [
+        (unit.id, 1)
+    ]:
+        raise ValidationFailed.at({"$.prizes": "A redraw has the revoked winner's unit alone."})
+    return unit
+
+
+async def _insert(
+    member: Membership, terms: Terms, prizes: Sequence[PlannedPrize], secret: bytes
+) -> int:
+    number: int = await fetchval(
+        """
+        INSERT INTO draws (id, "roomId", number, secret, commitment, prizes, "onePrizeEach",
+            "weightKey", exclusions, entropy, replaces, immediate, "announcedAt")
+        SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+            clock_timestamp()
+        FROM draws WHERE "roomId" = $2
+        RETURNING number
+        """,
+        new_id(),
+        member.room_id,
+        secret,
+        digest(secret),
+        jsonb(prizes),
+        terms.one_prize_each,
+        terms.weight_key,
+        jsonb(terms.exclusions),
+        jsonb(terms.entropy),
+        terms.replaces,
+        terms.immediate,
+    )
+    return number

@@ -1,0 +1,154 @@
+"""Closing a draw: its entrants and their weights are frozen, and with them the plan."""
+
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+from app.database.audit import acting
+from app.database.engine import fetch, fetchrow, transaction
+from app.draws.drand import time_of
+from app.draws.ranking import (
+    HEAVIEST,
+    SPEC,
+    DrandEntropy,
+    Entropy,
+    Plan,
+    PlannedPrize,
+    digest,
+)
+from app.draws.record import Exclusion
+from app.draws.steps import actor_of, clock, lock_active_room, lock_draw, step
+from app.errors import Conflict
+from app.participants.service import Membership
+from app.tables import DrawStatus, Participant, Winner
+
+ENTRANTS_PER_PART = 60
+"""A part stays below 2 kB, where PostgreSQL would begin to compress it."""
+MOST_NAMED = 100
+"""Of those whose weight is refused."""
+
+
+async def close(member: Membership, number: int) -> None:
+    """Freeze the entrants and the plan. A draw that is closed already stays as it is.
+
+    Raises:
+        NotFound: The room has no such draw.
+        RoomNotActive: Only ACTIVE rooms draw.
+        Conflict: It was cancelled, another step of it is under way, somebody's weight is not
+            valid, or its drand round is no longer in the future.
+    """
+    async with step("close"), transaction():
+        present = await lock_draw(member, number)
+        if present["status"] in (DrawStatus.CLOSED, DrawStatus.DRAWN):
+            return
+        if present["status"] == DrawStatus.CANCELLED:
+            raise Conflict("This draw was cancelled.")
+        await _freeze_entrants(present)
+        count, entrants_digest = await _describe_entrants(present["id"])
+        room = await lock_active_room(member)
+        closed_at = await clock()
+        plan = Plan(
+            spec=SPEC,
+            drawId=present["id"],
+            roomId=member.room_id,
+            app=f"{room['appId']}@{room['appManifestVersion']}",
+            commitment=present["commitment"],
+            entropy=_entropy_of(present, closed_at),
+            prizes=msgspec.json.decode(present["prizes"], type=tuple[PlannedPrize, ...]),
+            onePrizeEach=present["onePrizeEach"],
+            entrantCount=count,
+            entrantsDigest=entrants_digest,
+        )
+        canonical = plan.canonical()
+        async with acting(actor_of(member), "close draw"):
+            await fetch(
+                'UPDATE draws SET status = $2, plan = $3, "planDigest" = $4, "closedAt" = $5 '
+                "WHERE id = $1",
+                present["id"],
+                DrawStatus.CLOSED,
+                canonical.decode(),
+                digest(canonical),
+                closed_at,
+            )
+
+
+def _entropy_of(present: asyncpg.Record, closed_at: datetime) -> Entropy:
+    entropy: Entropy = msgspec.json.decode(present["entropy"], type=Entropy)
+    if isinstance(entropy, DrandEntropy):
+        due = time_of(entropy.chain, entropy.round)
+        if due is None or due <= closed_at:
+            raise Conflict(
+                "The drand round is not in the future any more: its randomness is known. "
+                "Cancel this draw and announce another one.",
+            )
+    return entropy
+
+
+# One statement, so one moment: who is in, who is excluded, who holds a prize, and all weights.
+_FREEZE = f"""
+    INSERT INTO draw_entrants ("drawId", part, lines)
+    SELECT $1, part, string_agg(id || ' ' || weight || E'\\n', '' ORDER BY id)
+    FROM (
+        SELECT p.id COLLATE "C" AS id,
+               coalesce((p.metadata -> $4::text)::text, '1') AS weight,
+               (row_number() OVER (ORDER BY p.id COLLATE "C") - 1) / $6::int AS part
+        FROM {Participant.alive()} p
+        WHERE p."roomId" = $2 AND p.role = 'PARTICIPANT'
+          AND NOT EXISTS (SELECT FROM unnest($3::text[]) excluded WHERE excluded = p.id)
+          AND NOT EXISTS (
+              SELECT FROM {Winner.alive()} w
+              WHERE w."participantId" = p.id AND w."roomId" = $2 AND $5::boolean
+          )
+    ) entrant
+    GROUP BY part
+"""
+
+
+async def _freeze_entrants(present: asyncpg.Record) -> None:
+    exclusions = msgspec.json.decode(present["exclusions"], type=list[Exclusion])
+    await fetch(
+        _FREEZE,
+        present["id"],
+        present["roomId"],
+        [exclusion.participantId for exclusion in exclusions],
+        present["weightKey"],
+        present["onePrizeEach"],
+        ENTRANTS_PER_PART,
+    )
+    if present["weightKey"] is not None:
+        await _check_weights(present["id"])
+
+
+async def _check_weights(draw_id: str) -> None:
+    """Refuse weights that are not integers from 1 to 1000, as they were frozen."""
+    refused = await fetch(
+        r"""
+        SELECT split_part(line, ' ', 1) AS id, count(*) OVER () AS total
+        FROM draw_entrants, string_to_table(rtrim(lines, E'\n'), E'\n') line
+        WHERE "drawId" = $1 AND line !~ '^[^ ]+ ([1-9][0-9]{0,2}|1000)$' LIMIT $2
+        """,
+        draw_id,
+        MOST_NAMED,
+    )
+    if refused:
+        raise Conflict(
+            f"{refused[0]['total']} participant(s) have a weight that is not an integer from 1 "
+            f"to {HEAVIEST}.",
+            details={"participants": [row["id"] for row in refused]},
+        )
+
+
+async def _describe_entrants(draw_id: str) -> tuple[int, str]:
+    row = await fetchrow(
+        r"""
+        SELECT coalesce(sum(cardinality(string_to_array(lines, E'\n')) - 1), 0)::int AS entrants,
+               encode(sha256(convert_to(
+                   coalesce(string_agg(lines, '' ORDER BY part), ''), 'UTF8')), 'hex') AS digest
+        FROM draw_entrants WHERE "drawId" = $1
+        """,
+        draw_id,
+    )
+    if row is None:
+        raise AssertionError("an aggregate has always a row")
+    return row["entrants"], row["digest"]

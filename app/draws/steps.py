@@ -1,0 +1,88 @@
+"""What every step of a draw does: it locks, it is dated, it is attributed, it is measured.
+
+Each step is one transaction. Locks are taken in the order draw, room, participants, prizes,
+winners. Nothing else locks draws, so that the long parts, freezing the entrants and ranking them,
+hold up nobody else. Of two calls for the same draw at once, the second is refused and does not
+wait.
+"""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import asyncpg
+
+from app.database.engine import fetchrow, fetchval
+from app.database.versions import VERSION
+from app.errors import AppError, Conflict, NotFound, RoomNotActive, ServiceUnavailable
+from app.metrics import DRAW_SECONDS, DRAW_STEPS
+from app.participants.service import Membership
+from app.tables import Room, RoomStatus
+
+JOB = "draw-due-rounds"
+"""Who draws when a drand round is due, in `audit_log`."""
+
+
+@asynccontextmanager
+async def step(name: str) -> AsyncIterator[None]:
+    """Measure a step, to the end of its transaction."""
+    outcome, started = "failed", time.perf_counter()
+    try:
+        yield
+        outcome = "done"
+    except AppError as error:
+        if error.status < ServiceUnavailable.status:
+            outcome = "refused"
+        raise
+    finally:
+        DRAW_STEPS.labels(name, outcome).inc()
+        DRAW_SECONDS.labels(name).observe(time.perf_counter() - started)
+
+
+def actor_of(member: Membership) -> str:
+    """Return who acts, for `audit_log`."""
+    return member.user_id or JOB
+
+
+async def lock_draw(member: Membership, number: int) -> asyncpg.Record:
+    """Lock a draw for a step of it.
+
+    Raises:
+        NotFound: The room has no such draw.
+        Conflict: Another step of it is under way.
+    """
+    try:
+        row = await fetchrow(
+            f"SELECT *, {VERSION} FROM draws "
+            'WHERE "roomId" = $1 AND number = $2 FOR NO KEY UPDATE NOWAIT',
+            member.room_id,
+            number,
+        )
+    except asyncpg.LockNotAvailableError as error:
+        raise Conflict("Another step of this draw is under way.") from error
+    if row is None:
+        raise NotFound("There is no such draw in this room.")
+    return row
+
+
+async def lock_active_room(member: Membership) -> asyncpg.Record:
+    """Keep the room ACTIVE until the step is committed.
+
+    Raises:
+        RoomNotActive: It is not.
+    """
+    row = await fetchrow(
+        f'SELECT status, "appId", "appManifestVersion" FROM {Room.alive()} r '
+        "WHERE id = $1 FOR SHARE",
+        member.room_id,
+    )
+    if row is None or row["status"] != RoomStatus.ACTIVE:
+        raise RoomNotActive
+    return row
+
+
+async def clock() -> datetime:
+    """Return the time by the database's clock, which all servers share."""
+    moment: datetime = await fetchval("SELECT date_trunc('milliseconds', clock_timestamp())")
+    return moment
