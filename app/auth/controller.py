@@ -18,7 +18,7 @@ from app.auth.guards import (
     still_signed_in,
 )
 from app.auth.limits import Policy
-from app.auth.schemas import Ended, Login, Profile, Refresh, Revocation, SessionOut
+from app.auth.schemas import Ended, Login, Profile, Refresh, Revocation, SessionOut, SignedIn
 from app.auth.throttle import spend_by_account
 from app.auth.tokens import AccessClaims, VerifiedToken
 from app.database.listing import PageRequest
@@ -52,13 +52,14 @@ class AuthController(Controller):
         data: JSONBody[Login],
         device: NamedDependency[sessions.Device],
         request: Request[Any, Any, Any],
-    ) -> Data[sessions.TokenPair]:
+    ) -> Data[SignedIn]:
         """Sign in as one of the seeded demo people. Only in development; elsewhere 404."""
         if settings().in_production:
             raise NotFound
         await spend_by_account(request, Policy.SIGN_IN, data.email.strip().lower())
         now = service.utc_now()
-        return Data(await service.sign_in_demo(data.email, data.password, device, now))
+        pair, person = await service.sign_in_demo(data.email, data.password, device, now)
+        return Data(SignedIn.of(pair, person))
 
     @post(
         "/refresh",

@@ -6,6 +6,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
+from app.auth.sessions import TokenPair
 from app.http.bodies import Input
 from app.http.envelopes import timestamp
 
@@ -63,6 +64,17 @@ class Profile(msgspec.Struct):
             createdAt=timestamp(row["createdAt"]),
             updatedAt=timestamp(row["updatedAt"]),
         )
+
+
+class SignedIn(TokenPair, frozen=True):
+    """What a client keeps after signing in, and who it is."""
+
+    user: Profile
+
+    @classmethod
+    def of(cls, pair: TokenPair, row: asyncpg.Record) -> "SignedIn":
+        """Show a pair of tokens with the row of users that they speak for."""
+        return cls(pair.accessToken, pair.refreshToken, pair.expiresIn, Profile.of(row))
 
 
 class SessionOut(msgspec.Struct):

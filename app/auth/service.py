@@ -77,15 +77,18 @@ def not_in_force(verified: VerifiedToken) -> InvalidToken:
     return InvalidToken(private=f"session {verified.claims.sid} is not in force any more")
 
 
-async def sign_in_demo(email: str, password: str, device: Device, now: datetime) -> TokenPair:
-    """Open a session for one of the seeded demo people.
+async def sign_in_demo(
+    email: str, password: str, device: Device, now: datetime
+) -> tuple[TokenPair, asyncpg.Record]:
+    """Open a session for one of the seeded demo people, and tell who it is.
 
     Raises:
         InvalidCredentials: Not one of them, or not their password.
         AccountDeleted: The person was deleted.
     """
     user = await fetchrow(
-        'SELECT id, email, "deletedAt" FROM users WHERE email = $1 AND provider = $2',
+        'SELECT id, email, name, avatar, "createdAt", "updatedAt", "deletedAt" FROM users '
+        "WHERE email = $1 AND provider = $2",
         email.strip().lower(),
         DEMO_PROVIDER,
     )
@@ -94,7 +97,7 @@ async def sign_in_demo(email: str, password: str, device: Device, now: datetime)
         raise InvalidCredentials(private="wrong demo e-mail or password")
     if user["deletedAt"] is not None:
         raise AccountDeleted
-    return await open_session(user["id"], user["email"], device, now)
+    return await open_session(user["id"], user["email"], device, now), user
 
 
 async def profile(user_id: str) -> asyncpg.Record:

@@ -75,6 +75,8 @@ DESCRIBED_PARAMETERS = {
     "reason": "Why; instead of a body.",
     "prizeId": "Only winners of this prize.",
     "participantId": "Only what this participant won.",
+    "role": "Only those who have exactly this role.",
+    "includeExhausted": "Whether prizes without a unit left are listed.",
     "status": "Only rooms with this status.",
     "appId": "Only rooms of this app.",
     "isPublic": "Only public rooms, or only private ones.",

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
@@ -43,10 +43,13 @@ class ParticipantController(Controller):
 
     @get(guards=[in_room()], summary="Who is in the room")
     async def list_(
-        self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
+        self,
+        member: NamedDependency[Membership],
+        paging: NamedDependency[PageRequest],
+        role: FromQuery[ParticipantRole | None] = None,
     ) -> Page[ParticipantOut]:
-        """List the participants, oldest first."""
-        rows, total = await service.list_participants(member, paging)
+        """List the participants, oldest first; with `role` those who have exactly that one."""
+        rows, total = await service.list_participants(member, paging, role)
         return page_of(rows, total, paging, ParticipantOut.of, order_column="joinedAt")
 
     @post(

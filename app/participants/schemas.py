@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.http.bodies import Input, Metadata
-from app.http.envelopes import timestamp
+from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.bulk import Outcome, Result
 from app.tables import ParticipantRole
 
@@ -53,6 +53,7 @@ class ParticipantOut(msgspec.Struct):
     metadata: dict[str, Any] | None
     joinedAt: str
     updatedAt: str
+    deletedAt: str | None
     user: PersonOut
 
     @classmethod
@@ -66,6 +67,7 @@ class ParticipantOut(msgspec.Struct):
             metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
             joinedAt=timestamp(row["joinedAt"]),
             updatedAt=timestamp(row["updatedAt"]),
+            deletedAt=optional_timestamp(row["deletedAt"]),
             user=PersonOut(row["userId"], row["userName"], row["userAvatar"]),
         )
 

@@ -166,24 +166,37 @@ async def read_again(member: Membership, *, at_least: ParticipantRole) -> Member
 
 
 _SHOWN = f"""
-    x.id, x."userId", x."roomId", x.role, x.metadata, x."joinedAt", x."updatedAt", x.{VERSION},
+    x.id, x."userId", x."roomId", x.role, x.metadata, x."joinedAt", x."updatedAt",
+    x."deletedAt", x.{VERSION},
     u.name AS "userName", u.avatar AS "userAvatar"
 """
 _JOINED = 'JOIN users u ON u.id = x."userId"'
+_ALIVE = 'FROM participants x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL'
 _LISTING = Listing(
-    found=['FROM participants x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL'],
+    found=[_ALIVE],
     shown=_SHOWN,
     joined=f"JOIN participants x ON x.id = page.id {_JOINED}",
     order_column='"joinedAt"',
+)
+_WITH_ROLE = msgspec.structs.replace(
+    _LISTING, found=[f'{_ALIVE} AND x.role = $2::text::"ParticipantRole"']
 )
 _WITH_ADDRESSES = msgspec.structs.replace(_LISTING, shown=f"{_SHOWN}, u.email")
 
 
 async def list_participants(
-    member: Membership, page: PageRequest
+    member: Membership, page: PageRequest, role: ParticipantRole | None = None
 ) -> tuple[Sequence[asyncpg.Record], int]:
-    """List who is in the room, oldest first; one more than asked for when more follow."""
-    return await _LISTING.fetch(page, member.room_id)
+    """List who is in the room, oldest first; one more than asked for when more follow.
+
+    Args:
+        member: The caller's.
+        page: Which part of the list.
+        role: Only those who have exactly this role.
+    """
+    if role is None:
+        return await _LISTING.fetch(page, member.room_id)
+    return await _WITH_ROLE.fetch(page, member.room_id, role)
 
 
 def read_participants(member: Membership) -> AsyncIterator[Sequence[asyncpg.Record]]:

@@ -1,8 +1,10 @@
 """HTTP of /rooms/{id}/prizes."""
 
+from typing import Annotated
+
 from litestar import Controller, delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from app.database.listing import PageRequest
@@ -29,10 +31,13 @@ class PrizeController(Controller):
 
     @get(guards=[in_room()], summary="The room's prizes")
     async def list_(
-        self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
+        self,
+        member: NamedDependency[Membership],
+        paging: NamedDependency[PageRequest],
+        include_exhausted: Annotated[bool, QueryParameter(name="includeExhausted")] = True,  # noqa: FBT002 - Litestar's own form
     ) -> Page[PrizeOut]:
-        """List the prizes, oldest first."""
-        rows, total = await service.list_prizes(member, paging)
+        """List the prizes, oldest first; `includeExhausted=false` leaves out what is all won."""
+        rows, total = await service.list_prizes(member, paging, include_exhausted=include_exhausted)
         return page_of(rows, total, paging, PrizeOut.of)
 
     @post(

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.http.bodies import Input, Metadata, PictureUrl, name_of
-from app.http.envelopes import timestamp
+from app.http.envelopes import optional_timestamp, timestamp
 
 PrizeName = Annotated[str, name_of(255, "Headphones")]
 Description = Annotated[str, Meta(max_length=2000)]
@@ -47,6 +47,7 @@ class PrizeOut(msgspec.Struct):
     metadata: dict[str, Any] | None
     createdAt: str
     updatedAt: str
+    deletedAt: str | None
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "PrizeOut":
@@ -62,4 +63,5 @@ class PrizeOut(msgspec.Struct):
             metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
             createdAt=timestamp(row["createdAt"]),
             updatedAt=timestamp(row["updatedAt"]),
+            deletedAt=optional_timestamp(row["deletedAt"]),
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
@@ -14,18 +15,16 @@ from app.participants.service import Membership
 from app.rooms.service import lock_open
 from app.tables import Prize, Room, Winner
 
-_LISTING = Listing(
-    found=['FROM prizes x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL'],
-    shown="x.*",
-    joined="JOIN prizes x ON x.id = page.id",
-)
+_ALIVE = 'FROM prizes x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL'
+_LISTING = Listing(found=[_ALIVE], shown="x.*", joined="JOIN prizes x ON x.id = page.id")
+_LEFT = msgspec.structs.replace(_LISTING, found=[f'{_ALIVE} AND x."quantityRemaining" > 0'])
 
 
 async def list_prizes(
-    member: Membership, page: PageRequest
+    member: Membership, page: PageRequest, *, include_exhausted: bool = True
 ) -> tuple[Sequence[asyncpg.Record], int]:
     """List a room's prizes, oldest first; one more than asked for when more follow."""
-    return await _LISTING.fetch(page, member.room_id)
+    return await (_LISTING if include_exhausted else _LEFT).fetch(page, member.room_id)
 
 
 async def find_prize(

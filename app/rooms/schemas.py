@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app.applications.schemas import Deprecation
 from app.http.bodies import Input, name_of
-from app.http.envelopes import timestamp
+from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.schemas import PersonOut
 from app.tables import RoomStatus
 
@@ -89,6 +89,7 @@ class RoomOut(msgspec.Struct):
     createdBy: str
     createdAt: str
     updatedAt: str
+    deletedAt: str | None
     organizer: PersonOut
     app: RoomAppOut
     counts: Counts = msgspec.field(name="_count")
@@ -109,6 +110,7 @@ class RoomOut(msgspec.Struct):
             createdBy=row["createdBy"],
             createdAt=timestamp(row["createdAt"]),
             updatedAt=timestamp(row["updatedAt"]),
+            deletedAt=optional_timestamp(row["deletedAt"]),
             organizer=PersonOut(row["createdBy"], row["organizerName"], row["organizerAvatar"]),
             app=RoomAppOut(
                 row["appId"],

@@ -51,6 +51,7 @@ _LISTED = f"""
         'appSettings', x."appSettings", 'appManifestVersion', x."appManifestVersion",
         'status', x.status, 'isPublic', x."isPublic", 'createdBy', x."createdBy",
         'createdAt', {_moment('x."createdAt"')}, 'updatedAt', {_moment('x."updatedAt"')},
+        'deletedAt', NULL,
         'organizer', json_build_object('id', o.id, 'name', o.name, 'avatar', o.avatar),
         'app', json_build_object('appId', x."appId", 'manifestVersion', a."manifestVersion"),
         '_count', json_build_object('participants', counted.participants,

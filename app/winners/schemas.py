@@ -6,8 +6,9 @@ import asyncpg
 import msgspec
 
 from app.http.bodies import Input, Metadata
-from app.http.envelopes import timestamp
-from app.participants.schemas import PersonOut
+from app.http.envelopes import optional_timestamp, timestamp
+from app.participants.schemas import ParticipantOut, PersonOut
+from app.tables import ParticipantRole
 
 
 class AwardInput(Input):
@@ -16,14 +17,6 @@ class AwardInput(Input):
     participantId: str
     prizeId: str
     metadata: Metadata | None = None
-
-
-class WinnerParticipantOut(msgspec.Struct):
-    """Who won."""
-
-    id: str
-    userId: str
-    user: PersonOut
 
 
 class WinnerPrizeOut(msgspec.Struct):
@@ -44,7 +37,8 @@ class WinnerOut(msgspec.Struct):
     prizeId: str
     metadata: dict[str, Any] | None
     createdAt: str
-    participant: WinnerParticipantOut
+    deletedAt: str | None
+    participant: ParticipantOut
     prize: WinnerPrizeOut
 
     @classmethod
@@ -57,10 +51,18 @@ class WinnerOut(msgspec.Struct):
             prizeId=row["prizeId"],
             metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
             createdAt=timestamp(row["createdAt"]),
-            participant=WinnerParticipantOut(
-                row["participantId"],
-                row["userId"],
-                PersonOut(row["userId"], row["userName"], row["userAvatar"]),
+            deletedAt=optional_timestamp(row["deletedAt"]),
+            participant=ParticipantOut(
+                id=row["participantId"],
+                userId=row["userId"],
+                roomId=row["roomId"],
+                role=ParticipantRole(row["role"]),
+                metadata=row["participantMetadata"]
+                and msgspec.json.decode(row["participantMetadata"]),
+                joinedAt=timestamp(row["joinedAt"]),
+                updatedAt=timestamp(row["participantUpdatedAt"]),
+                deletedAt=optional_timestamp(row["participantDeletedAt"]),
+                user=PersonOut(row["userId"], row["userName"], row["userAvatar"]),
             ),
             prize=WinnerPrizeOut(
                 row["prizeId"], row["prizeName"], row["prizeDescription"], row["prizeImageUrl"]

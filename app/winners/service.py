@@ -18,8 +18,10 @@ from app.prizes.service import find_prize
 from app.tables import Participant, Prize, Room, RoomStatus, Winner
 
 _SHOWN = f"""
-    x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt",
-    p."userId", u.name AS "userName", u.avatar AS "userAvatar",
+    x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt", x."deletedAt",
+    p."userId", p.role, p.metadata AS "participantMetadata", p."joinedAt",
+    p."updatedAt" AS "participantUpdatedAt", p."deletedAt" AS "participantDeletedAt",
+    u.name AS "userName", u.avatar AS "userAvatar",
     z.name AS "prizeName", z.description AS "prizeDescription", z."imageUrl" AS "prizeImageUrl",
     x.{VERSION}
 """

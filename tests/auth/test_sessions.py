@@ -64,6 +64,15 @@ async def test_device_of_unreasonable_length_is_cut(sign_in: SignIn) -> None:
     assert (await rows())[0]["deviceInfo"] == "x" * sessions.LONGEST_DEVICE
 
 
+async def test_who_signs_in_is_told_who_they_are(client: httpx.AsyncClient) -> None:
+    body = {"email": ALICE, "password": "password123"}
+    answer = (await client.post("/api/v1/auth/login", json=body)).json()["data"]
+    me = await client.get(
+        "/api/v1/auth/me", headers={"Authorization": f"Bearer {answer['accessToken']}"}
+    )
+    assert answer["user"] == me.json()["data"]
+
+
 async def test_deleted_person_is_told_so_at_sign_in(client: httpx.AsyncClient) -> None:
     await fetch('UPDATE users SET "deletedAt" = now() WHERE id = $1', ALICE)
     answer = await client.post(

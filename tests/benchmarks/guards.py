@@ -126,7 +126,7 @@ async def session_work() -> None:
 
     async def sign_in() -> None:
         password = settings().demo_password
-        tokens["pair"] = await service.sign_in_demo(person["email"], password, DEVICE, now())
+        tokens["pair"], _ = await service.sign_in_demo(person["email"], password, DEVICE, now())
 
     async def refresh() -> None:
         tokens["pair"] = await sessions.refresh(tokens["pair"].refreshToken, DEVICE, now())

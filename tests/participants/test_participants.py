@@ -43,7 +43,8 @@ async def test_who_joins_is_shown_with_the_person(client: httpx.AsyncClient, pat
     }
     assert shown["joinedAt"].endswith("Z")
     assert set(shown) == {
-        *("id", "userId", "roomId", "role", "metadata", "joinedAt", "updatedAt", "user")
+        *("id", "userId", "roomId", "role", "metadata", "joinedAt", "updatedAt", "deletedAt"),
+        "user",
     }
 
 
@@ -333,3 +334,18 @@ async def test_participants_come_oldest_first_and_the_gone_are_gone(
     assert listed["meta"]["limit"] == 1000
     count = await fetchval("SELECT count(*) FROM participants")
     assert count == 4
+
+
+async def test_a_list_is_narrowed_to_a_role(
+    client: httpx.AsyncClient, room: asyncpg.Record, path: str
+) -> None:
+    viewers = [await factories.participant(room["id"], role="VIEWER") for _ in range(3)]
+    await factories.participant(room["id"])
+
+    first = (await client.get(f"{path}?role=VIEWER&limit=2")).json()
+    rest = await client.get(f"{path}?role=VIEWER&cursor={first['meta']['nextCursor']}")
+
+    found = [each["id"] for each in (*first["data"], *rest.json()["data"])]
+    assert found == [viewer["id"] for viewer in viewers]
+    assert first["meta"]["total"] == len(viewers)
+    assert (await client.get(f"{path}?role=KING")).status_code == 400

@@ -141,3 +141,19 @@ async def test_prizes_come_oldest_first(
     listed = (await client.get(path)).json()
     assert [each["id"] for each in listed["data"]] == expected
     assert listed["meta"]["limit"] == 1000
+
+
+async def test_what_is_all_won_is_listed_unless_it_is_left_out(
+    client: httpx.AsyncClient, room: asyncpg.Record, path: str
+) -> None:
+    left = await factories.prize(room["id"])
+    gone = await factories.prize(room["id"], quantityRemaining=0)
+
+    async def listed(query: str) -> list[str]:
+        page = (await client.get(f"{path}{query}")).json()
+        assert page["meta"]["total"] == len(page["data"])
+        return [prize["id"] for prize in page["data"]]
+
+    assert await listed("") == await listed("?includeExhausted=true") == [left["id"], gone["id"]]
+    assert await listed("?includeExhausted=false") == [left["id"]]
+    assert (await client.get(f"{path}?includeExhausted=maybe")).status_code == 400

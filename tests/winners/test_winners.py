@@ -32,11 +32,10 @@ async def test_an_award_shows_who_won_what_and_takes_a_unit(
 
     assert answer.status_code == 201
     shown = answer.json()["data"]
-    assert shown["participant"] == {
-        "id": somebody["id"],
-        "userId": person["id"],
-        "user": {"id": person["id"], "name": "Bob", "avatar": None},
-    }
+    member = (await client.get(f"/api/v1/rooms/{room['id']}/participants/{somebody['id']}")).json()
+    assert shown["participant"] == member["data"]
+    assert shown["participant"]["user"] == {"id": person["id"], "name": "Bob", "avatar": None}
+    assert shown["deletedAt"] is None
     assert shown["prize"] == {
         "id": prize["id"],
         "name": "Headphones",
