@@ -34,6 +34,7 @@ PURE = {
     "app.auth.tokens",
     "app.applications.compatibility",
     "app.applications.documents",
+    "app.applications.hidden_settings",
     "app.applications.json_schema",
     "app.applications.manifest",
     "app.applications.schema_comparison",

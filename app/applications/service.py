@@ -1,5 +1,6 @@
 """Apps: finding them and their versions, and what a version says about the settings of rooms."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.applications.hidden_settings import reader_of
+from app.applications.schema_nodes import Node
 from app.applications.settings_schema import SettingsValidator, check_settings, validator_for
 from app.database.engine import fetchrow
 from app.database.listing import Listing, PageRequest, Position
@@ -24,6 +27,10 @@ _LISTING = Listing(
     shown=SHOWN,
     joined="JOIN apps a ON a.id = page.id",
 )
+
+
+MOST_KEPT_READERS = 1_000
+_readers: "OrderedDict[tuple[str, str], Node | None]" = OrderedDict()
 
 
 class AppVersion(msgspec.Struct, frozen=True):
@@ -133,6 +140,23 @@ async def check_room_settings(app_id: str, version: str, settings: Mapping[str, 
     """
     found = await find_version(app_id, version)
     check_settings(validator_of(app_id, version, found["manifest"]), settings)
+
+
+async def hiding_schema(app_id: str, version: str) -> Node | None:
+    """Give the settings schema of a version for `public_settings`; None where it hides nothing.
+
+    A version's schema never changes, so what it hides is found out once.
+    """
+    key = (app_id, version)
+    if key not in _readers:
+        try:
+            found = await find_version(app_id, version)
+        except NotFound:  # in a database that was taken over; nothing is said of its settings
+            return None
+        _readers[key] = reader_of(msgspec.json.decode(found["manifest"]).get("settings"))
+        if len(_readers) > MOST_KEPT_READERS:
+            _readers.popitem(last=False)
+    return _readers[key]
 
 
 async def find_version(app_id: str, version: str) -> asyncpg.Record:

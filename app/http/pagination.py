@@ -2,9 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import asyncpg
 import msgspec
@@ -14,6 +14,7 @@ from app.database.listing import COUNTED_AHEAD, DEFAULT_LIMIT, PageRequest, Posi
 from app.errors import ValidationFailed
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound=asyncpg.Record | Mapping[str, Any])
 
 LARGEST_LIMIT = 100
 LARGEST_ROOM_LIMIT = 1_000
@@ -48,10 +49,10 @@ class Page(msgspec.Struct, Generic[T]):
 
 
 def page_of(
-    rows: Sequence[asyncpg.Record],
+    rows: Sequence[Row],
     total: int,
     page: PageRequest,
-    show: Callable[[asyncpg.Record], T],
+    show: Callable[[Row], T],
     *,
     order_column: str = "createdAt",
 ) -> Page[T]:

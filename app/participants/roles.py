@@ -28,6 +28,7 @@ class Right(Enum):
     READ = auto()
     LEAVE = auto()
     WIN = auto()
+    READ_HIDDEN_SETTINGS = auto()
     MANAGE_PARTICIPANTS = auto()
     WRITE_PRIZES = auto()
     AWARD = auto()
@@ -40,6 +41,7 @@ HELD_FROM: Mapping[Right, ParticipantRole] = {
     Right.READ: ParticipantRole.VIEWER,
     Right.LEAVE: ParticipantRole.VIEWER,
     Right.WIN: ParticipantRole.PARTICIPANT,
+    Right.READ_HIDDEN_SETTINGS: ParticipantRole.MODERATOR,
     Right.MANAGE_PARTICIPANTS: ParticipantRole.MODERATOR,
     Right.WRITE_PRIZES: ParticipantRole.MODERATOR,
     Right.AWARD: ParticipantRole.MODERATOR,

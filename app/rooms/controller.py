@@ -88,10 +88,13 @@ class RoomController(Controller):
     async def show(self, member: NamedDependency[Membership]) -> Resource[Data[RoomOut]]:
         """Show a room with the manifest that it is locked to.
 
+        Settings that the app's schema marks `writeOnly`, such as a quiz's right answers, are
+        shown to moderators alone, and in no list.
+
         Where that version is deprecated, `app.deprecation` says since when and why, and a
         `Deprecation` header (RFC 9745) since when.
         """
-        return _shown(await service.find_room(member.room_id))
+        return _shown(await service.show_room(member))
 
     @patch(
         "/{room_id:str}",

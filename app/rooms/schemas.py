@@ -122,6 +122,6 @@ class RoomOut(msgspec.Struct):
         )
 
     @classmethod
-    def listed(cls, row: asyncpg.Record) -> "RoomOut":
+    def listed(cls, row: asyncpg.Record | Mapping[str, Any]) -> "RoomOut":
         """Show a row of a list, which is JSON already: encoding it again would be half the work."""
         return cast("RoomOut", msgspec.Raw(row["shown"]))

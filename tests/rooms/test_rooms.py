@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
+from app.database import seed
 from app.database.engine import fetchrow, jsonb
 from tests import factories
 from tests.answers import Headers, code_of
@@ -280,3 +281,31 @@ async def test_a_list_shows_a_room_as_it_is_shown_alone(client: httpx.AsyncClien
     assert listed == [alone]
     assert alone["createdAt"] == "2026-01-02T03:04:05.060Z"
     assert alone["_count"] == {"participants": 1, "prizes": 1, "winners": 0}
+
+
+async def test_hidden_settings_are_shown_to_moderators_alone_and_in_no_list(
+    client: httpx.AsyncClient,
+) -> None:
+    await seed.seed()
+    room_id = seed.TRIVIA
+    path = f"/api/v1/rooms/{room_id}"
+    moderator = await factories.user()
+    await factories.participant(room_id, moderator["id"], role="MODERATOR")
+    players = [await factories.user() for _ in range(2)]
+    for player, role in zip(players, ("PARTICIPANT", "VIEWER"), strict=True):
+        await factories.participant(room_id, player["id"], role=role)
+
+    async def questions(answer: httpx.Response) -> list[set[str]]:
+        return [set(each) for each in answer.json()["data"]["appSettings"]["questions"]]
+
+    public = {"id", "text", "options", "timeLimit"}
+    as_moderator = await client.get(path, headers=await factories.bearer(moderator))
+    assert await questions(as_moderator) == [public | {"correctIndex"}] * 3
+    assert await questions(await client.get(path)) == [public] * 3
+    for player in players:
+        answer = await client.get(path, headers=await factories.bearer(player))
+        assert await questions(answer) == [public] * 3
+    for caller in (moderator, *players):
+        listed = await client.get("/api/v1/rooms", headers=await factories.bearer(caller))
+        assert "correctIndex" not in listed.text
+        assert '"questions"' in listed.text
