@@ -2,12 +2,40 @@
 
 import asyncio
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from app.database.catalog import of_no_extension
 from app.database.embedded.finding import FORMER_VERSION, find_programs
-from app.database.engine import DB, fetchval
+from app.database.engine import DB, fetch, fetchval
+
+HAS_TABLES = f"""
+    SELECT EXISTS (
+        SELECT FROM pg_class c
+        WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+          AND {of_no_extension("pg_class", "c.oid")}
+    )
+"""
+ROWS = "TABLE DATA "
+THERE = f"""
+    SELECT 'COMMENT - EXTENSION '
+    UNION ALL
+    SELECT kind || nspname || ' ' FROM pg_namespace,
+        (VALUES ('SCHEMA - '), ('COMMENT - SCHEMA ')) AS kinds (kind)
+    UNION ALL
+    SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE SET ' ELSE '{ROWS}' END
+        || nspname || ' ' || relname || ' '
+    FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE relkind IN ('r', 'p', 'S') AND NOT {of_no_extension("pg_class", "c.oid")}
+      AND NOT has_table_privilege(c.oid, CASE relkind WHEN 'S' THEN 'UPDATE' ELSE 'INSERT' END)
+"""
+"""How entries of a backup begin that would fail where extensions are installed already, as
+providers do it: schemas that are there, and what only the extensions' owner may write. An extension
+that is there is passed over by PostgreSQL itself."""
+_NUMBERS = re.compile(r"^\d+; \d+ \d+ ")
 
 
 class BackupError(Exception):
@@ -24,7 +52,7 @@ async def backup(file: Path) -> None:
     unfinished = file.with_name(f"{file.name}.part")
     form = ("--format=custom", "--no-owner", "--no-privileges")
     try:
-        await _run("pg_dump", *form, "--file", unfinished)
+        await _run_on_database("pg_dump", *form, "--file", unfinished)
         unfinished.rename(file)
     finally:
         with suppress(OSError):  # where nothing can be written, there is nothing
@@ -36,33 +64,58 @@ def _refuse_to_overwrite(file: Path) -> None:
         raise BackupError(f"{file} exists already.")
 
 
-async def restore(file: Path) -> None:
-    """Fill an empty database, all of it or nothing.
+async def restore(file: Path) -> list[str]:
+    """Fill a database that is empty but for extensions, all of it or nothing.
+
+    Returns:
+        Tables of extensions that are there already and not ours to write: their rows are left out.
 
     Raises:
         BackupError: The database is not empty, or the file is not a backup.
     """
-    if await fetchval("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'public')"):
+    if await fetchval(HAS_TABLES):
         raise BackupError("The database is not empty: create a new one to restore into.")
-    await _run("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", file)
+    contents = (await _run("pg_restore", "--list", file)).decode().splitlines()
+    there = tuple(each for (each,) in await fetch(THERE))
+    passed_over = {line for line in contents if _entry(line).startswith(there)}
+    with TemporaryDirectory() as directory:
+        wanted = Path(directory) / "wanted"
+        wanted.write_text("\n".join(line for line in contents if line not in passed_over))
+        form = ("--exit-on-error", "--single-transaction", "--no-owner", "--use-list", wanted)
+        await _run_on_database("pg_restore", *form, file)
+    rows = sorted(_entry(line) for line in passed_over if _entry(line).startswith(ROWS))
+    return [".".join(entry.removeprefix(ROWS).split()[:2]) for entry in rows]
 
 
-async def _run(program: str, *arguments: str | Path) -> None:
+def _entry(line: str) -> str:
+    """Take from a line of a backup's contents what it is: kind, schema, name and owner."""
+    return _NUMBERS.sub("", line)
+
+
+async def _run_on_database(program: str, *arguments: str | Path) -> None:
     url, password = _without_password(DB.direct_dsn or DB.config["dsn"])
+    # In the arguments everybody on the machine could read the password.
+    secret = {} if password is None else {"PGPASSWORD": password}
+    await _run(program, "--dbname", url, *arguments, **secret)
+
+
+async def _run(program: str, *arguments: str | Path, **environment: str) -> bytes:
+    """Run one of PostgreSQL's programs and return what it printed."""
     running = await asyncio.create_subprocess_exec(
-        *(await _programs() / program, "--dbname", url, *arguments),
-        # In the arguments everybody on the machine could read the password.
-        env={**os.environ, **({} if password is None else {"PGPASSWORD": password})},
+        *(await _programs() / program, *arguments),
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        _, said = await running.communicate()
+        printed, said = await running.communicate()
     finally:
         if running.returncode is None:  # whoever waits for it was interrupted
             running.terminate()
             await running.wait()
     if running.returncode:
         raise BackupError(" ".join(said.decode(errors="replace").split()) or f"{program} failed.")
+    return printed
 
 
 async def _programs() -> Path:

@@ -41,14 +41,13 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Catalog(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Everything in one schema that migrations decide."""
+    """Everything in one schema that migrations decide; what an extension brought is not."""
 
     tables: dict[str, Table]
     enums: dict[str, tuple[str, ...]]
     """Labels in their order."""
     functions: dict[str, tuple[str, ...]] = {}
-    """Functions and procedures by name and types: the lines that ``pg_get_functiondef`` prints.
-    Those of extensions are left out."""
+    """Functions and procedures by name and types: the lines that ``pg_get_functiondef`` prints."""
 
 
 async def read_catalog(connection: asyncpg.Connection, schema: str = "public") -> Catalog:
@@ -180,11 +179,28 @@ def _presence(
         yield f"{kind} {prefix}{name}{suffix} is not in the migrations"
 
 
+def of_no_extension(catalog: str, oid: str) -> str:
+    """Write the condition that an object came with no extension.
+
+    Args:
+        catalog: The system catalog that lists the object, as `pg_class`.
+        oid: The statement's expression for the object there.
+    """
+    return f"""NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend membership
+        WHERE membership.classid = 'pg_catalog.{catalog}'::regclass
+          AND membership.objid = {oid} AND membership.deptype = 'e'
+    )"""
+
+
 _OF_SCHEMA = """
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = $1
 """
-_IS_TABLE = "c.relkind IN ('r', 'p') AND c.relname <> ALL ($2::text[])"
+_IS_TABLE = f"""
+    c.relkind IN ('r', 'p') AND c.relname <> ALL ($2::text[])
+    AND {of_no_extension("pg_class", "c.oid")}
+"""
 
 TABLES = f"SELECT c.relname::text {_OF_SCHEMA} WHERE {_IS_TABLE} ORDER BY 1"
 
@@ -248,7 +264,7 @@ TRIGGERS = f"""
     ORDER BY c.relname, t.tgname
 """
 
-FUNCTIONS = r"""
+FUNCTIONS = rf"""
     SELECT
         p.oid::regprocedure::text AS name,
         string_to_array(
@@ -261,18 +277,16 @@ FUNCTIONS = r"""
         ) AS lines
     FROM pg_catalog.pg_proc p
     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace AND n.nspname = $1
-    WHERE p.prokind <> 'a' AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
-    )
+    WHERE p.prokind <> 'a' AND {of_no_extension("pg_proc", "p.oid")}
     ORDER BY 1
 """
 
-ENUMS = """
+ENUMS = f"""
     SELECT t.typname AS name, array_agg(e.enumlabel::text ORDER BY e.enumsortorder) AS labels
     FROM pg_catalog.pg_type t
     JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace AND n.nspname = $1
     JOIN pg_catalog.pg_enum e ON e.enumtypid = t.oid
+    WHERE {of_no_extension("pg_type", "t.oid")}
     GROUP BY t.typname
     ORDER BY t.typname
 """

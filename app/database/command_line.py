@@ -15,6 +15,7 @@ from rich.table import Table
 from app.database import backup, drift, migrations, prisma, seed, stats
 from app.database.backfill import backfill_manifest_versions
 from app.database.backup import BackupError
+from app.database.catalog import of_no_extension
 from app.database.engine import DB, fetchval
 from app.database.migrations import MigrationError
 from app.database.new_migration import write_migration
@@ -147,20 +148,21 @@ async def _reset() -> None:
 
 
 # Not the schema itself: before PostgreSQL 15 it does not belong to the database's owner.
-DROP_EVERYTHING = """
+DROP_EVERYTHING = f"""
     DO $$
     DECLARE thing TEXT;
     BEGIN
         FOR thing IN
-            SELECT format('TABLE public.%I', tablename) FROM pg_tables WHERE schemaname = 'public'
+            SELECT format('TABLE public.%I', relname) FROM pg_class c
+            WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+              AND {of_no_extension("pg_class", "c.oid")}
             UNION ALL
-            SELECT format('TYPE public.%I', typname) FROM pg_type
+            SELECT format('TYPE public.%I', typname) FROM pg_type t
             WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
+              AND {of_no_extension("pg_type", "t.oid")}
             UNION ALL
-            SELECT format('FUNCTION %s', p.oid::regprocedure) FROM pg_proc p
-            WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS (
-                SELECT 1 FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e'
-            )
+            SELECT format('ROUTINE %s', p.oid::regprocedure) FROM pg_proc p
+            WHERE pronamespace = 'public'::regnamespace AND {of_no_extension("pg_proc", "p.oid")}
             UNION ALL
             SELECT format('SCHEMA %I', nspname) FROM pg_namespace WHERE nspname = 'admin'
         LOOP
@@ -252,9 +254,14 @@ def make_backup(file: Path) -> None:
 def restore_backup(file: Path) -> None:
     """Fill the empty database of DATABASE_URL from FILE, all of it or nothing.
 
+    Extensions that it has already are no hindrance; those that it lacks are created, which may take
+    the rights of a superuser.
+
     Example: litestar database restore event-platform.dump
     """
-    _run(lambda: backup.restore(file))
+    left_out = _run(lambda: backup.restore(file))
+    for table in left_out:
+        click.echo(f"Left out the rows of {table}: only its extension's owner may write them.")
     click.echo(f"Restored {file}.")
 
 
