@@ -245,9 +245,15 @@ class RateLimitExceeded(AppError):
     code = "RATE_LIMIT_EXCEEDED"
     default_message = "Too many requests. Try again later."
 
-    def __init__(self, *, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        headers: Mapping[str, str],
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         """Keep what the answer says about when to try again."""
-        super().__init__()
+        super().__init__(message, details=details)
         self.headers = headers
 
 

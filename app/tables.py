@@ -262,7 +262,8 @@ class IdempotencyKey(CamelCaseTable, tablename="idempotency_keys"):
     request = Text(default=REQUIRED, help_text="SHA-256 of the address and the body.")
     status = Integer(default=REQUIRED)
     headers = JSONB(default=REQUIRED)
-    body = Text(null=True, default=None, help_text="Null: it held a secret and is not kept.")
+    body = Text(null=True, default=None, help_text="Null: it held a secret, or was too large.")
+    summary = JSONB(null=True, default=None, help_text="Of an answer that was too large.")
     createdAt = Moment()
     expiresAt = Moment(default=REQUIRED)
 

@@ -19,12 +19,18 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils.scope.state import ScopeState
 
 from app.auth.tokens import AccessClaims
-from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
-from app.errors import Conflict, ValidationFailed
+from app.database.engine import fetch, fetchval, jsonb, transaction
+from app.errors import Conflict, RateLimitExceeded, ValidationFailed
 from app.http.bodies import ApiRequest
 
 AUTH_PATH = "/api/v1/auth/"
 KEPT_FOR = timedelta(hours=24)
+LARGEST_KEPT_BYTES = 64 * 1024
+"""Of a larger answer only a summary is kept."""
+MOST_KEYS = 10_000
+"""That one person may have in use; one more is refused before anything is done."""
+MOST_KEPT_BYTES = 10_000_000
+"""Of all answers that are kept for one person; of what comes on top, a summary."""
 KEY_FORM = re.compile(r"[!-~]{1,255}")
 KEPT_HEADERS = ("content-type", "etag", "location")
 NOT_AN_ANSWER = frozenset({401, 429})
@@ -45,7 +51,9 @@ class Idempotency(ASGIMiddleware):
 
         Raises:
             ValidationFailed: The key does not have the form of one.
-            Conflict: The key came with another request, or one with it is under way.
+            Conflict: The key came with another request, one with it is under way, or what it was
+                answered is not kept.
+            RateLimitExceeded: The caller has too many keys in use.
         """
         caller = scope["user"]
         if scope.get("method") != "POST" or not isinstance(caller, AccessClaims):
@@ -63,15 +71,17 @@ class Idempotency(ASGIMiddleware):
         with suppress(_Undone):
             async with transaction():
                 kept_id = hashlib.sha256(f"{caller.sub} {key}".encode()).hexdigest()
-                kept = await _lock(kept_id)
-                if kept is not None:
-                    answer = _again(kept, digest)
+                kept = await _lock(kept_id, caller.sub)
+                if kept["request"] is not None:
+                    answer = _again(kept, digest, scope["path"])
                 else:
+                    _require_key_left(kept)
                     await fetch("SAVEPOINT before_request")
                     await next_app(scope, receive, answer.take)
                     # Nothing is sent so far: whatever fails from here on can still be answered.
                     ScopeState.from_scope(scope).response_started = False
-                    await _keep(kept_id, caller.sub, digest, answer)
+                    bytes_left = MOST_KEPT_BYTES - kept["usedBytes"]
+                    await _keep(kept_id, caller.sub, digest, answer, bytes_left=bytes_left)
         await answer.give(send)
 
 
@@ -103,14 +113,57 @@ class Answer:
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
 
     @property
-    def is_kept(self) -> bool:
-        """Whether who asks again gets it: it says what became of the request."""
-        return self.status < HTTP_500_INTERNAL_SERVER_ERROR and self.status not in NOT_AN_ANSWER
+    def is_refusal(self) -> bool:
+        """Whether it says that nothing was done."""
+        return self.status >= HTTP_400_BAD_REQUEST
 
     @property
     def is_secret(self) -> bool:
         """Whether it must not be kept as it is."""
         return "no-store" in self.headers.get("cache-control", "")
+
+    def fits(self, bytes_left: int) -> bool:
+        """Tell whether so much room is enough to keep it whole."""
+        return len(self.body) <= min(LARGEST_KEPT_BYTES, bytes_left)
+
+    def require_final(self, bytes_left: int) -> None:
+        """Pass if who asks again is to be told what became of the request.
+
+        A refusal that is too large to be kept is made anew: nothing was done.
+
+        Raises:
+            _Undone: It says nothing of it, or that it was not done, at length.
+        """
+        if self.status >= HTTP_500_INTERNAL_SERVER_ERROR or self.status in NOT_AN_ANSWER:
+            raise _Undone
+        if self.is_refusal and not self.fits(bytes_left):
+            raise _Undone
+
+    def summary(self) -> "Summary":
+        """Say what it was like."""
+        return Summary(len(self.body), hashlib.sha256(self.body).hexdigest(), _counts(self.body))
+
+
+class Summary(msgspec.Struct):
+    """What is kept of an answer that is too large."""
+
+    bytes: int
+    sha256: str
+    counts: dict[str, int]
+    """The numbers that it begins with, as those of a bulk request."""
+
+
+class _Members(msgspec.Struct):
+    data: dict[str, msgspec.Raw]
+
+
+def _counts(body: bytes) -> dict[str, int]:
+    try:
+        members = msgspec.json.decode(body, type=_Members).data
+    except msgspec.DecodeError:
+        return {}
+    texts = {name: bytes(member) for name, member in members.items()}
+    return {name: int(text) for name, text in texts.items() if text.isdigit()}
 
 
 async def _digest(request: ApiRequest) -> str:
@@ -119,49 +172,91 @@ async def _digest(request: ApiRequest) -> str:
     return hashlib.sha256(place.encode() + await request.body()).hexdigest()
 
 
-async def _lock(kept_id: str) -> asyncpg.Record | None:
-    """Keep others with this key out until the transaction ends; return what is kept of it.
+async def _lock(kept_id: str, user_id: str) -> asyncpg.Record:
+    """Keep others with this key out until the transaction ends.
+
+    Returns:
+        What is kept of it, if anything, and what its person has in use.
 
     Raises:
         Conflict: Somebody is in.
     """
     if not await fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", kept_id):
         raise Conflict("A request with this Idempotency-Key is under way.")
-    return await fetchrow(
-        "SELECT request, status, headers, body FROM idempotency_keys "
-        'WHERE id = $1 AND "expiresAt" > now()',
+    [row] = await fetch(
+        """
+        SELECT k.request, k.status, k.headers, k.body, k.summary, used.*
+        FROM (
+            SELECT count(*) AS "usedKeys",
+                COALESCE(sum(octet_length(body)), 0) AS "usedBytes",
+                ceil(extract(epoch FROM min("expiresAt") - now())) AS "nextSeconds"
+            FROM idempotency_keys WHERE "userId" = $2 AND "expiresAt" > now()
+        ) used
+        LEFT JOIN idempotency_keys k ON k.id = $1 AND k."expiresAt" > now()
+        """,
         kept_id,
+        user_id,
+    )
+    return row
+
+
+def _require_key_left(used: asyncpg.Record) -> None:
+    if used["usedKeys"] >= MOST_KEYS:
+        raise RateLimitExceeded(
+            f"You have {MOST_KEYS:,} Idempotency-Keys in use, each for 24 hours. Nothing was done.",
+            headers={"Retry-After": str(used["nextSeconds"])},
+            details={"keys": MOST_KEYS},
+        )
+
+
+def _again(kept: asyncpg.Record, request: str, path: str) -> Answer:
+    if kept["request"] != request:
+        raise Conflict("This Idempotency-Key came with another request before.")
+    headers = msgspec.json.decode(kept["headers"], type=dict[str, str])
+    if kept["body"] is not None:
+        return Answer(kept["status"], {**headers, "idempotency-replayed": "true"}, kept["body"])
+    done = {
+        "done": True,
+        "status": kept["status"],
+        "read": headers.get("location", path.rpartition("/")[0]),
+    }
+    if kept["summary"] is None:
+        raise Conflict(
+            "This was done. Its answer held a secret, which is shown only once.", details=done
+        )
+    raise Conflict(
+        "This was done. Its answer was too large to be kept.",
+        details={**done, **msgspec.json.decode(kept["summary"])},
     )
 
 
-def _again(kept: asyncpg.Record, request: str) -> Answer:
-    if kept["request"] != request:
-        raise Conflict("This Idempotency-Key came with another request before.")
-    if kept["body"] is None:
-        raise Conflict("This was done. Its answer held a secret, which is shown only once.")
-    headers = msgspec.json.decode(kept["headers"], type=dict[str, str])
-    return Answer(kept["status"], {**headers, "idempotency-replayed": "true"}, kept["body"])
+async def _keep(
+    kept_id: str, user_id: str, request: str, answer: Answer, *, bytes_left: int
+) -> None:
+    """Record what who asks again is told.
 
-
-async def _keep(kept_id: str, user_id: str, request: str, answer: Answer) -> None:
-    if not answer.is_kept:
-        raise _Undone
-    if answer.status >= HTTP_400_BAD_REQUEST:
+    Raises:
+        _Undone: It is better done again.
+    """
+    answer.require_final(bytes_left)
+    if answer.is_refusal:
         await fetch("ROLLBACK TO SAVEPOINT before_request")
     headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+    is_whole = answer.fits(bytes_left)
     await fetch(
         """
         INSERT INTO idempotency_keys
-            (id, "userId", request, status, headers, body, "createdAt", "expiresAt")
-        VALUES ($1, $2, $3, $4, $5, $6, now(), now() + $7)
+            (id, "userId", request, status, headers, body, summary, "createdAt", "expiresAt")
+        VALUES ($1, $2, $3, $4, $5, $6, $7, now(), now() + $8)
         ON CONFLICT (id) DO UPDATE SET request = $3, status = $4, headers = $5, body = $6,
-            "createdAt" = now(), "expiresAt" = now() + $7
+            summary = $7, "createdAt" = now(), "expiresAt" = now() + $8
         """,
         kept_id,
         user_id,
         request,
         answer.status,
         jsonb(headers),
-        None if answer.is_secret else answer.body.decode(),
+        answer.body.decode() if is_whole and not answer.is_secret else None,
+        None if is_whole or answer.is_secret else jsonb(answer.summary()),
         KEPT_FOR,
     )

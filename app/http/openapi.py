@@ -15,6 +15,7 @@ from litestar.openapi.spec import OpenAPI
 
 from app.errors import FRAMEWORK_CODES, AppError, every_error
 from app.http.envelopes import ErrorOut
+from app.http.idempotency import LARGEST_KEPT_BYTES, MOST_KEPT_BYTES, MOST_KEYS
 
 Json = dict[str, Any]
 
@@ -28,6 +29,15 @@ ETAG = {"schema": {"type": "string"}, "description": "The version, for If-Match 
 ABOUT_TAGS = (
     "`ETag` of what one has seen, as it came: a proxy that compresses may have weakened or "
     "lengthened it."
+)
+ABOUT_KEYS = (
+    "Chosen by the client. The same request with the same key is done once and answered as the "
+    f"first time, for 24 hours. An answer that held a secret or had more than "
+    f"{LARGEST_KEPT_BYTES:,} bytes is not repeated: 409, whose `details` have `done` (true), "
+    "`status`, `read` (where to look), and of a large one `counts` (`added`, `failed`, …), `bytes` "
+    "and `sha256`. A refusal that is so large is made anew. One person may have "
+    f"{MOST_KEYS:,} keys in use and {MOST_KEPT_BYTES:,} bytes of kept answers: beyond the former a "
+    "new key is refused (429) before anything is done, beyond the latter answers count as large."
 )
 LOCATION = {"schema": {"type": "string"}, "description": "The address of what was made."}
 FIRST_ERROR = 400
@@ -309,8 +319,7 @@ def _add_headers(method: str, path: str, operation: Json) -> None:
             _header(
                 "Idempotency-Key",
                 "7c9e6679",
-                "Chosen by the client. The same request with the same key is done once and "
-                "answered as the first time, for 24 hours.",
+                ABOUT_KEYS,
                 pattern="^[!-~]{1,255}$",
             )
         )

@@ -462,11 +462,12 @@ def expected_idempotency_keys() -> Table:
             "status": Column("integer"),
             "headers": Column("jsonb"),
             "body": TEXT_OR_NULL,
+            "summary": JSON_OR_NULL,
             "createdAt": time(default=NOW),
             "expiresAt": time(),
         },
         indexes={
-            "idempotency_keys_userId_idx": 'btree ("userId")',
+            "idempotency_keys_userId_expiresAt_idx": 'btree ("userId", "expiresAt")',
             "idempotency_keys_expiresAt_idx": 'btree ("expiresAt")',
         },
         constraints={
