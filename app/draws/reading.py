@@ -51,6 +51,18 @@ async def find_draw(member: Membership, number: int) -> asyncpg.Record:
     return row
 
 
+async def require_draw(member: Membership, number: int) -> None:
+    """Make sure that a draw is there, without reading it.
+
+    Raises:
+        NotFound: The room has no such draw.
+    """
+    if not await fetchval(
+        'SELECT 1 FROM draws WHERE "roomId" = $1 AND number = $2', member.room_id, number
+    ):
+        raise NotFound("There is no such draw in this room.")
+
+
 async def read_entrants(draw_id: str) -> AsyncIterator[bytes]:
     """Read `entrants.txt` piece by piece, holding nothing between two pieces."""
     part = 0

@@ -3,19 +3,26 @@
 Each is one file without anything from elsewhere. What may run in it is said by its own hashes.
 """
 
+import asyncio
 import base64
 import functools
 import hashlib
 import io
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
 from litestar import Response, get
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
 from app.deferred import deferred
+from app.draws.reading import require_draw
+from app.errors import NotFound
+from app.participants.guards import in_room, provide_member
+from app.participants.service import Membership
 from app.settings import settings
 
 if TYPE_CHECKING:
@@ -23,6 +30,10 @@ if TYPE_CHECKING:
 else:
     segno = deferred("segno")
 
+LONGEST_ID = 100
+LARGEST_NUMBER = 2**31 - 1
+KEPT_CODES = 500
+"""Each of some kilobytes."""
 NOTHING = "'none'"
 PAGES = Path(__file__).with_name("pages")
 STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
@@ -38,26 +49,48 @@ def verify_page(
 
 
 @get("/rooms/{room_id:str}/draws/{number:int}", include_in_schema=False, sync_to_thread=False)
-def draw_page(room_id: FromPath[str], number: FromPath[int]) -> Response[bytes]:  # noqa: ARG001 - as above
-    """Send the page that shows a draw to an audience."""
+def draw_page(room_id: FromPath[str], number: FromPath[int]) -> Response[bytes]:
+    """Send the page that shows a draw to an audience; the page asks whether there is one."""
+    _require_sense(room_id, number)
     return _page("draw")
 
 
 @get(
     "/rooms/{room_id:str}/draws/{number:int}/code.svg",
+    guards=[in_room()],
+    dependencies={"member": Provide(provide_member)},
     include_in_schema=False,
-    sync_to_thread=False,
 )
-def draw_code(room_id: FromPath[str], number: FromPath[int]) -> Response[bytes]:
-    """Draw the code to scan that leads to the check of a draw."""
-    address = quote(f"/rooms/{room_id}/draws/{number}", safe="")
+async def draw_code(member: NamedDependency[Membership], number: FromPath[int]) -> Response[bytes]:
+    """Draw the code to scan that leads to the check of a draw, where anybody may see the draw.
+
+    A page's images are asked for without a token, so that a private room's is not there.
+    """
+    _require_sense(member.room_id, number)
+    await require_draw(member, number)
+    address = quote(f"/rooms/{member.room_id}/draws/{number}", safe="")
+    leads_to = f"{settings().PUBLIC_URL}/verify?draw={address}"
+    image = await asyncio.get_running_loop().run_in_executor(_painter, _paint, leads_to)
+    headers = {**_headers(NOTHING, NOTHING), "Cache-Control": "private, max-age=86400"}
+    return Response(image, media_type="image/svg+xml", headers=headers)
+
+
+def _require_sense(room_id: str, number: int) -> None:
+    """Refuse what no room and no draw can be called, without asking anybody."""
+    if len(room_id) > LONGEST_ID or not 1 <= number <= LARGEST_NUMBER:
+        raise NotFound("There is no such draw.")
+
+
+# One after the other, so that the server's own thread always gets its turn soon.
+_painter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="codes")
+
+
+@functools.lru_cache(maxsize=KEPT_CODES)
+def _paint(address: str) -> bytes:
+    """Paint a code; it takes 10 ms."""
     image = io.BytesIO()
-    segno.make(f"{settings().PUBLIC_URL}/verify?draw={address}", micro=False).save(
-        image, kind="svg", scale=8, border=2
-    )
-    return Response(
-        image.getvalue(), media_type="image/svg+xml", headers=_headers(NOTHING, NOTHING)
-    )
+    segno.make(address, micro=False).save(image, kind="svg", scale=8, border=2)
+    return image.getvalue()
 
 
 def _page(name: str) -> Response[bytes]:

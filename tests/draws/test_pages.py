@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import httpx
@@ -27,6 +28,7 @@ from playwright.async_api import (
 from app.draws.record import Record
 from tests.conftest import fresh_database
 from tests.draws import records, vectors
+from tests.draws.conftest import Stage
 from tests.server import Server, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -92,6 +94,16 @@ async def organizer(server: Server) -> AsyncIterator[httpx.AsyncClient]:
 async def ok(call: Awaitable[httpx.Response]) -> dict[str, Any]:
     data: dict[str, Any] = (await call).raise_for_status().json()["data"]
     return data
+
+
+async def opened(organizer: httpx.AsyncClient) -> str:
+    """Open a room with something to win, and return its address."""
+    settings = {"ticketCount": 1, "drawDate": "2027-07-01T18:00:00Z"}
+    body = {"name": "Picnic", "appId": "app_lottery_v1", "appSettings": settings}
+    room = f"/rooms/{(await ok(organizer.post('/rooms', json=body)))['id']}"
+    await ok(organizer.patch(room, json={"status": "ACTIVE"}))
+    await ok(organizer.post(f"{room}/prizes", json={"name": "Cake"}))
+    return room
 
 
 @pytest.fixture(scope="module")
@@ -170,9 +182,11 @@ async def test_an_audience_follows_a_draw_and_checks_it(
 async def test_the_code_to_scan_leads_to_the_check(
     server: Server, organizer: httpx.AsyncClient
 ) -> None:
-    shown = await organizer.get(f"{server.url}/rooms/{ROOM}/draws/1/code.svg")
+    room = await opened(organizer)
+    await ok(organizer.post(f"{room}/draws"))
+    shown = await organizer.get(f"{server.url}{room}/draws/1/code.svg")
     wanted = io.BytesIO()
-    address = f"{PUBLIC_URL}/verify?draw=%2Frooms%2F{ROOM}%2Fdraws%2F1"
+    address = f"{PUBLIC_URL}/verify?draw={quote(f'{room}/draws/1', safe='')}"
     segno.make(address, micro=False).save(wanted, kind="svg", scale=8, border=2)
     assert shown.content == wanted.getvalue()
 
@@ -180,11 +194,7 @@ async def test_the_code_to_scan_leads_to_the_check(
 async def test_a_cancelled_draw_shows_why(
     page: Page, server: Server, organizer: httpx.AsyncClient
 ) -> None:
-    settings = {"ticketCount": 1, "drawDate": "2027-07-01T18:00:00Z"}
-    body = {"name": "Picnic", "appId": "app_lottery_v1", "appSettings": settings}
-    room = f"/rooms/{(await ok(organizer.post('/rooms', json=body)))['id']}"
-    await ok(organizer.patch(room, json={"status": "ACTIVE"}))
-    await ok(organizer.post(f"{room}/prizes", json={"name": "Cake"}))
+    room = await opened(organizer)
     await ok(organizer.post(f"{room}/draws"))
     await ok(
         organizer.request("DELETE", f"{room}/draws/1", json={"reason": "Rain <b>all</b> day."})
@@ -313,9 +323,10 @@ async def _verdicts(page: Page, pairs: list[tuple[bytes, bytes]]) -> list[str]:
     return verdicts
 
 
-async def test_the_pages_run_nothing_but_their_own(client: httpx.AsyncClient) -> None:
-    for path in ("/verify", f"/rooms/{ROOM}/draws/1", f"/rooms/{ROOM}/draws/1/code.svg"):
-        answer = (await client.get(path)).raise_for_status()
+async def test_the_pages_run_nothing_but_their_own(stage: Stage) -> None:
+    await stage.announce()
+    for path in ("/verify", "/rooms/room/draws/1", "/rooms/room/draws/1/code.svg"):
+        answer = (await stage.client.get(path)).raise_for_status()
         policy = answer.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; style-src '")
         assert "unsafe" not in policy
