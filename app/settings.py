@@ -6,19 +6,32 @@ import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 from dotenv import dotenv_values
+
+from app.deferred import deferred
+
+if TYPE_CHECKING:
+    import zxcvbn
+else:
+    zxcvbn = deferred("zxcvbn")
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DATA_DIRECTORY = PROJECT_ROOT / ".data"
 """What a development server keeps: its embedded PostgreSQL. Safe to delete."""
 
 DEVELOPMENT_SECRET = "development-only-secret-change-me-in-production"  # noqa: S105 - public
+MAKE_ONE = "make one with `openssl rand -base64 48`"
 EXAMPLE_SECRETS = frozenset({DEVELOPMENT_SECRET, "your-secret-key-here", "change-me"})
 SHORTEST_SECRET_BYTES = 32
+LEAST_GUESSES_LOG10 = 0.87
+"""For each character of a secret, by zxcvbn's estimate: random hex and base64 reach 0.9 to 1, words
+and what repeats itself do not."""
+LONGEST_ESTIMATED = 72
+"""Characters; the estimate takes the square of them."""
 ADMIN_OFF = "off"
 ADMIN_PATH_FORM = re.compile(r"(/(?!(api|health|rooms|schema|verify)(/|$))[\w.-]+)+|off", re.ASCII)
 
@@ -96,7 +109,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bytes each in production."""
 
     PUBLIC_URL: WebAddress = "http://127.0.0.1:8000"
-    """Where clients reach this service; the issuer of its tokens."""
+    """Where clients reach this service; the issuer of its tokens. Production wants https."""
+
+    ALLOW_HTTP: bool = False
+    """Whether production may have a PUBLIC_URL without https, over which anybody on the way reads
+    tokens and passwords: for a network of one's own."""
 
     FRONTEND_URL: WebAddress = "http://localhost:3000"
     """The web front-end that people come back to after signing in at a provider."""
@@ -258,6 +275,7 @@ def _providers(text: str) -> Any:
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "ADMIN_MFA_KEY": _list,
+    "ALLOW_HTTP": _switch,
     "CORS_ORIGINS": _list,
     "DATABASE_DIRECT_URL": postgresql_url,
     "DATABASE_URL": postgresql_url,
@@ -299,6 +317,11 @@ def _refuse_insecure(loaded: Settings, given: Mapping[str, Any]) -> None:
     faults += _faults_of_secret("JWT_SECRET", loaded.JWT_SECRET, given)
     if loaded.ADMIN_MFA is not SecondFactor.OFF:
         faults += _faults_of_secret("ADMIN_MFA_KEY", loaded.ADMIN_MFA_KEY, given)
+    if not (loaded.ALLOW_HTTP or loaded.PUBLIC_URL.startswith("https://")):
+        faults.append(
+            f"PUBLIC_URL is {loaded.PUBLIC_URL}, over which anybody on the way reads tokens: "
+            "use https, or set ALLOW_HTTP=1 in a network of your own."
+        )
     if loaded.DEMO_PASSWORD is not None:
         faults.append("DEMO_PASSWORD is for development only.")
     if faults:
@@ -312,5 +335,16 @@ def _faults_of_secret(name: str, secrets: tuple[str, ...], given: Mapping[str, A
     if any(len(secret.encode()) < SHORTEST_SECRET_BYTES for secret in secrets):
         faults.append(f"{name} is shorter than {SHORTEST_SECRET_BYTES} bytes.")
     if EXAMPLE_SECRETS.intersection(secrets):
-        faults.append(f"{name} is an example; make one with `openssl rand -base64 48`.")
+        faults.append(f"{name} is an example; {MAKE_ONE}.")
+    elif not faults and not all(map(_looks_random, secrets)):
+        faults.append(f"{name} can be guessed: it is made of words or repeats itself; {MAKE_ONE}.")
     return faults
+
+
+def _looks_random(secret: str) -> bool:
+    """Tell whether guessing a secret takes about as long as its length says."""
+    text = secret[:LONGEST_ESTIMATED]
+    # What a machine makes is ASCII; the words that are known are English.
+    if not text.isascii():
+        return False
+    return float(zxcvbn.zxcvbn(text)["guesses_log10"]) >= LEAST_GUESSES_LOG10 * len(text)

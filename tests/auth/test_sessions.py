@@ -14,6 +14,7 @@ from app.database.engine import fetch, fetchrow, fetchval
 from app.errors import AccountDeleted
 from app.settings import settings
 from tests.auth.conftest import ADMIN, ALICE, BOB, Configure, SignIn, Tokens, bearer
+from tests.server import PRODUCTION
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -467,12 +468,7 @@ async def test_chain_of_refresh_tokens_is_derived(
 async def test_production_has_no_demo_people(
     client: httpx.AsyncClient, configure: Configure
 ) -> None:
-    configure(
-        ENVIRONMENT="production",
-        DATABASE_URL="postgresql://localhost/any",
-        JWT_SECRET="x" * 48,
-        RATE_LIMITS="off",
-    )
+    configure(DATABASE_URL="postgresql://localhost/any", RATE_LIMITS="off", **PRODUCTION)
     body = {"email": ALICE, "password": "password123"}
     assert (await client.post("/api/v1/auth/login", json=body)).status_code == 404
     assert not await rows()
