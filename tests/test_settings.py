@@ -94,7 +94,7 @@ def test_production_refuses_a_secret_that_can_be_guessed(name: str, secret: str)
 @pytest.mark.parametrize("make", [secrets.token_hex, secrets.token_urlsafe])
 def test_a_random_secret_will_do(make: Callable[[int], str]) -> None:
     given = tuple(make(48) for _ in range(5))
-    assert load({**READY, "JWT_SECRET": ",".join(given)}).JWT_SECRET == given
+    assert given == load({**READY, "JWT_SECRET": ",".join(given)}).JWT_SECRET
 
 
 def test_production_wants_https_unless_it_is_told_otherwise() -> None:
