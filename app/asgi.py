@@ -12,7 +12,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin, YamlRenderPlugin
-from litestar.openapi.spec import Components, Reference, SecurityScheme, Tag
+from litestar.openapi.spec import Components, Reference, SecurityScheme, Server, Tag
 from litestar.static_files import create_static_files_router
 from litestar_granian import GranianPlugin
 
@@ -37,6 +37,7 @@ from app.http.errors import answer_error
 from app.http.headers import add_headers
 from app.http.idempotency import Idempotency
 from app.http.methods import Options, answer_preflight, serve_head
+from app.http.public_path import public, take_off_public_path
 from app.http.queries import refuse_odd_queries
 from app.http.time_limit import TimeLimit
 from app.ops import health
@@ -92,6 +93,7 @@ class EventPlatform(LeanLitestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve, and tell how it went."""
+        take_off_public_path(scope)
         served: Any = super().__call__
         if special := SPECIAL_METHODS.get(scope.get("method", "")):
             served = partial(special, served)
@@ -218,12 +220,13 @@ def _openapi() -> openapi.Config:
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes),
         tags=[Tag(name=name) for name in TAGS],
+        servers=[Server(url=settings().public_path or "/")],
         render_plugins=[
             SwaggerRenderPlugin(
                 favicon=NO_ICON,
-                js_url=f"{SWAGGER_PATH}/swagger-ui-bundle.js",
-                css_url=f"{SWAGGER_PATH}/swagger-ui.css",
-                standalone_preset_js_url=f"{SWAGGER_PATH}/swagger-ui-standalone-preset.js",
+                js_url=public(f"{SWAGGER_PATH}/swagger-ui-bundle.js"),
+                css_url=public(f"{SWAGGER_PATH}/swagger-ui.css"),
+                standalone_preset_js_url=public(f"{SWAGGER_PATH}/swagger-ui-standalone-preset.js"),
             ),
             JsonRenderPlugin(),
             YamlRenderPlugin(),

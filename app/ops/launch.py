@@ -93,7 +93,7 @@ class Launch(CLIPlugin):
                 administrator = asyncio.run(_prepare_database())
             except (DatabaseUnavailable, EmbeddedServerError, MigrationError) as error:
                 raise SystemExit(str(error)) from error
-            _greet(f"http://{host}:{port}", administrator)
+            _greet(f"http://{host}:{port}{settings().public_path}", administrator)
             yield
 
 
@@ -174,7 +174,7 @@ def _greet(url: str, administrator: tuple[str, str] | None) -> None:
         console.print(f"                {_how_to_administrate(administrator)}")
     if not settings().in_production:
         console.print(
-            "  Sign in       POST /api/v1/auth/login "
+            f"  Sign in       POST {settings().public_path}/api/v1/auth/login "
             f'{{"email": "alice@example.com", "password": "{settings().demo_password}"}}',
             soft_wrap=True,
         )
