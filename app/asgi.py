@@ -1,5 +1,6 @@
 """The only wiring: every part of the application is put together here."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -42,6 +43,7 @@ from app.http.queries import refuse_odd_queries
 from app.http.time_limit import TimeLimit
 from app.ops import health
 from app.ops.exposition import metrics, sampled
+from app.ops.idle import closing_idle
 from app.ops.launch import Launch, LeanLitestar
 from app.ops.lifeline import follow_lifeline
 from app.ops.logs import configure_logs
@@ -139,7 +141,7 @@ def create_app() -> Litestar:
         exception_handlers={HTTPException: answer_error, Exception: answer_error},
         cors_config=_cors(current),
         openapi_config=_openapi(),
-        lifespan=[*([tracing.sent] if traced else []), database_pool, maintenance],
+        lifespan=[*([tracing.sent] if traced else []), database_pool, maintenance, silence],
         logging_config=None,
         state=State({"checks": _checks(current)}),
         plugins=[
@@ -175,6 +177,14 @@ async def database_pool(app: Litestar) -> AsyncIterator[None]:
         if (redis := shared_redis()) is not None:
             await redis.close()
         await DB.close_connection_pool()
+
+
+@asynccontextmanager
+async def silence(app: Litestar) -> AsyncIterator[None]:  # noqa: ARG001 - Litestar's signature
+    """Close connections on which nothing happens."""
+    port = os.environ.get("LITESTAR_PORT")
+    async with closing_idle(None if port is None else int(port), settings().IDLE_SECONDS):
+        yield
 
 
 @asynccontextmanager

@@ -134,6 +134,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     REQUEST_SECONDS: Seconds = 20.0
     """Longest time for a request; then it is answered with 503."""
 
+    IDLE_SECONDS: Seconds = 75.0
+    """Longest time for which a connection may be silent, before a request or between two; more than
+    REQUEST_SECONDS, and more than a proxy in front keeps its own."""
+
     JWT_SECRET: tuple[str, ...] = (DEVELOPMENT_SECRET,)
     """Secrets of the access tokens, separated by commas: the first signs, all verify. At least 32
     bytes each in production."""
@@ -279,6 +283,8 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"The environment is not valid: {error}") from error
     _require_sound_paths(loaded)
     _require_sound_providers(loaded)
+    if loaded.IDLE_SECONDS <= loaded.REQUEST_SECONDS:
+        raise SettingsError("IDLE_SECONDS has to be more than REQUEST_SECONDS.")
     if loaded.in_production:
         _refuse_insecure(loaded, given)
     return loaded
