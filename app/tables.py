@@ -180,21 +180,32 @@ class Room(SoftDeletable, tablename="rooms"):
 
 
 class Participant(SoftDeletable, tablename="participants"):
-    """A person in a room. Leaving sets deletedAt; coming back clears it."""
+    """A person in a room. Leaving sets deletedAt; coming back clears it.
+
+    Who was brought in by an address is nobody's account until they join: so it can't be told who
+    has one.
+    """
 
     id = Text(primary_key=True, default=new_id)
-    userId = ForeignKey(User, null=False)
+    userId = ForeignKey(User, null=True, default=None)
     roomId = ForeignKey(Room, null=False)
     role = NativeEnum(choices=ParticipantRole, default=ParticipantRole.PARTICIPANT)
     metadata = JSONB(null=True, default=None)
     joinedAt = Moment()
     updatedAt = Moment(auto_update=now_ms)
     deletedAt = Moment(null=True, default=None)
+    email = Text(
+        null=True,
+        default=None,
+        help_text="What the room knows them by: they were brought in by it, or had it on joining.",
+    )
+    name = Text(null=True, default=None, help_text="Given with the address.")
+    acceptedAt = Moment(null=True, default=None, help_text="When they joined by themselves.")
 
     @classmethod
     def get_readable(cls) -> Readable:
-        """Show participants by the person's email."""
-        return Readable(template="%s", columns=[cls.userId.email])
+        """Show participants by the person's email, else by the address that they were asked by."""
+        return Readable(template="%s", columns=[cls.userId.email, cls.email])
 
 
 class Prize(SoftDeletable, tablename="prizes"):

@@ -8,7 +8,7 @@ import asyncpg
 
 from app.auth.sessions import Device, open_session
 from app.auth.tokens import token_hash
-from app.database.engine import fetchrow, jsonb
+from app.database.engine import fetchrow, fetchval, jsonb
 from app.database.ids import new_id
 from app.database.seed import LOTTERY
 from app.draws.announcing import announce
@@ -110,10 +110,14 @@ async def room(
 
 
 async def participant(room_id: str, user_id: str | None = None, **values: Any) -> asyncpg.Record:
+    """Let somebody join a room."""
+    person = user_id or (await user())["id"]
     defaults = {
         "id": new_id(),
-        "userId": user_id or (await user())["id"],
+        "userId": person,
         "roomId": room_id,
+        "email": await fetchval("SELECT email FROM users WHERE id = $1", person),
+        "acceptedAt": now(),
         "updatedAt": now(),
     }
     return await insert("participants", **{**defaults, **values})

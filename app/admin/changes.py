@@ -210,6 +210,8 @@ async def restore_row(actor: str, table: str, row_id: str) -> None:
         if row is None:
             raise NotFound("There is no such row among the deleted.")
         for column, (parent, key) in PARENTS[table].items():
+            if row[column] is None:
+                continue
             alive = await fetchrow(
                 f'SELECT 1 FROM {parent} WHERE "{key}" = $1 AND "deletedAt" IS NULL FOR SHARE',
                 row[column],

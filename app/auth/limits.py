@@ -8,6 +8,7 @@ to clean up behind itself; `MovingWindows` forgets an address with its last requ
 """
 
 import functools
+import itertools
 import math
 import time
 from collections import OrderedDict, deque
@@ -40,6 +41,7 @@ class Policy(StrEnum):
     SIGN_IN = "sign-in"
     REFRESH = "refresh"
     OAUTH = "oauth"
+    ADDRESSES = "addresses"
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -67,22 +69,24 @@ class MovingWindows:
         return len(self._times)
 
     def spend(
-        self, key: str, quota: int, window_seconds: int, now: float
+        self, key: str, quota: int, window_seconds: int, now: float, cost: int = 1
     ) -> tuple[bool, int, float]:
-        """Count a request unless the quota is used up.
+        """Count a request, as several if it costs more, unless that exceeds the quota.
 
         Returns:
             Whether it is allowed, how many remain, and when the oldest one stops counting.
         """
         self._forget_idle(now, window_seconds)
-        times = self._times.setdefault(key, deque())
-        self._times.move_to_end(key)
+        times = self._times.pop(key, deque())
         while times and times[0] <= now - window_seconds:
             times.popleft()
-        is_allowed = len(times) < quota
+        is_allowed = len(times) + cost <= quota
         if is_allowed:
-            times.append(now)
-        return is_allowed, quota - len(times), times[0] + window_seconds
+            times.extend(itertools.repeat(now, cost))
+        oldest = times[0] if times else now
+        if times:
+            self._times[key] = times
+        return is_allowed, quota - len(times), oldest + window_seconds
 
     def allows(self, key: str, quota: int, window_seconds: int, now: float) -> bool:
         """Tell whether a request would be allowed; it does not count."""
@@ -110,13 +114,13 @@ class Limiter:
             None if redis is None else strategies.MovingWindowRateLimiter(_storage(redis))
         )
 
-    async def spend(self, policy: Policy, key: str) -> Usage:
-        """Count a request."""
+    async def spend(self, policy: Policy, key: str, cost: int = 1) -> Usage:
+        """Count a request, as several if it costs more."""
         item = quotas()[policy]
-        found = await self._spend_shared(item, policy, key)
+        found = await self._spend_shared(item, policy, key, cost)
         if found is None:
             found = self._memory.spend(
-                f"{policy}/{key}", item.amount, item.get_expiry(), time.time()
+                f"{policy}/{key}", item.amount, item.get_expiry(), time.time(), cost
             )
         is_allowed, remaining, reset_at = found
         reset_seconds = max(1, math.ceil(reset_at - time.time()))
@@ -134,14 +138,14 @@ class Limiter:
         return found
 
     async def _spend_shared(
-        self, item: "limits.RateLimitItem", policy: Policy, key: str
+        self, item: "limits.RateLimitItem", policy: Policy, key: str, cost: int
     ) -> tuple[bool, int, float] | None:
         shared = self._shared
         if shared is None or self._redis is None:
             return None
 
         async def count() -> tuple[bool, int, float]:
-            is_allowed = await shared.hit(item, policy, key)
+            is_allowed = await shared.hit(item, policy, key, cost=cost)
             window = await shared.get_window_stats(item, policy, key)
             return is_allowed, window.remaining, window.reset_time
 
@@ -171,6 +175,7 @@ def quotas() -> dict[Policy, "limits.RateLimitItem"]:
         Policy.SIGN_IN: limits.parse(current.RATE_LIMIT_SIGN_IN),
         Policy.REFRESH: limits.parse(current.RATE_LIMIT_REFRESH),
         Policy.OAUTH: limits.parse(current.RATE_LIMIT_OAUTH),
+        Policy.ADDRESSES: limits.parse(current.RATE_LIMIT_ADDRESSES),
     }
 
 

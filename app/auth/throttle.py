@@ -89,9 +89,21 @@ async def spend_by_account(
         await _spend(connection.scope, policy, f"account {account}")
 
 
-async def _spend(scope: Scope, policy: Policy, key: str) -> None:
+async def spend_addresses(
+    connection: ASGIConnection[Any, Any, Any, Any], user_id: str | None, count: int
+) -> None:
+    """Count the people whom somebody brings in by their addresses: each is a row to keep.
+
+    Raises:
+        RateLimitExceeded: They are too many.
+    """
+    if settings().limits_rates and count:
+        await _spend(connection.scope, Policy.ADDRESSES, f"person {user_id}", count)
+
+
+async def _spend(scope: Scope, policy: Policy, key: str, cost: int = 1) -> None:
     """Count, and remember for the answer what is left: of two counts of a policy, the lesser."""
-    usage = await limiter().spend(policy, key)
+    usage = await limiter().spend(policy, key, cost)
     usages: dict[Policy, Usage] = scope["state"].setdefault(_STATE, {})
     if policy not in usages or usage.remaining <= usages[policy].remaining:
         usages[policy] = usage

@@ -91,12 +91,15 @@ class CamelCaseTable(Table):
 
     @classmethod
     def _get_related_readable(cls, column: ForeignKey[Any]) -> Readable:
-        """Quote the alias, which PostgreSQL would fold to lower case."""
+        """Quote the alias, which PostgreSQL would fold to lower case.
+
+        Of several columns the first that has a value is shown.
+        """
         readable = super()._get_related_readable(column)
         name = f'"{readable.output_name}"'
-        [shown] = readable.columns
-        if len(shown._meta.call_chain) > 1:  # noqa: SLF001 - Piccolo has no other way
-            return ChainedReadable(template=_selected(shown), columns=[], output_name=name)
+        if any(len(shown._meta.call_chain) > 1 for shown in readable.columns):  # noqa: SLF001 - Piccolo has no other way
+            values = ", ".join(_selected(shown) for shown in readable.columns)
+            return ChainedReadable(template=f"COALESCE({values})", columns=[], output_name=name)
         readable.output_name = name
         return readable
 

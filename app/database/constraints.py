@@ -33,6 +33,12 @@ OTHERS: Mapping[str, AppError] = {
     "draws_roomId_open_key": ANOTHER_DRAW,
     "draws_roomId_number_key": ANOTHER_DRAW,
     "draws_replaces_key": Conflict("This winner's unit has been drawn again already."),
+    "participants_email_roomId_key": Conflict(
+        "Somebody was brought in by this address at the same moment; try again."
+    ),
+    "participants_person_check": Conflict(
+        "This person has joined with another row of the room; this one is nobody's any more."
+    ),
     "winners_participantId_prizeId_key": Conflict("This participant has won this prize already."),
 }
 

@@ -233,12 +233,13 @@ async def _seed_room(room_id: str, room: dict[str, Any]) -> None:
     participant_ids = {}
     for email, role in room["people"].items():
         participant_ids[email] = await fetchval(
-            'INSERT INTO participants (id, "userId", "roomId", role, "updatedAt") '
-            "VALUES ($1, $2, $3, $4, now()) RETURNING id",
+            'INSERT INTO participants (id, "userId", "roomId", role, email, "acceptedAt", '
+            '"updatedAt") VALUES ($1, $2, $3, $4, $5, now(), now()) RETURNING id',
             new_id(),
             user_ids[email],
             room_id,
             role,
+            email,
         )
     for name, (quantity, remaining) in room["prizes"].items():
         prize_id = await fetchval(

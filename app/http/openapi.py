@@ -109,6 +109,11 @@ EXAMPLES = {
     "nextCursor": None,
     "totalIsCapped": False,
     "metadata": {"ticket": "A-17"},
+    "AttendeeOut": {
+        "id": "cmwrzdkauhmtgb07dfkrkl6px",
+        "name": "Diana Martinez",
+        "avatar": "https://example.com/diana.png",
+    },
     "PersonOut": {
         "id": "cmwrzdkauhmtgb07dfkrkl6px",
         "name": "Diana Martinez",
@@ -124,7 +129,7 @@ EXAMPLES = {
     "secret": HASH,
     "seed": HASH,
     "ticket": HASH,
-    "ParticipantInput": {"email": "diana@example.com", "role": "PARTICIPANT"},
+    "ParticipantInput": {"email": "diana@example.com", "name": "Diana", "role": "PARTICIPANT"},
     "LinesOut": {
         "added": 1,
         "cameBack": 0,
@@ -135,7 +140,7 @@ EXAMPLES = {
                 "line": 1,
                 "outcome": "ADDED",
                 "participantId": "cmwrzdkauhmtgb07dfkrkl6px",
-                "userId": "cmwrzdkauhmtgb07dfkrkl6px",
+                "userId": None,
                 "error": None,
             },
             {
@@ -144,9 +149,9 @@ EXAMPLES = {
                 "participantId": None,
                 "userId": None,
                 "error": {
-                    "code": "NOT_FOUND",
-                    "message": "There is no such person.",
-                    "details": {},
+                    "code": "VALIDATION_ERROR",
+                    "message": "The request is not valid.",
+                    "details": {"fields": {"$.email": "Not an e-mail address."}},
                 },
             },
         ],
@@ -207,7 +212,7 @@ class Document(OpenAPI):
             _add_errors(method, path, operation)
             _add_security(path, operation)
         for _, _, operation in operations(document):
-            _close_bodies(document, operation.get("requestBody", {}).get("content", {}).get(JSON))
+            _close_bodies(document, operation.get("requestBody", {}))
             _add_examples(document, operation)
         whole: Json = _with_unions(document)
         return whole
@@ -280,7 +285,7 @@ def _with_unions(value: Any) -> Any:
 
 
 def _close_bodies(document: Json, part: Any) -> None:
-    """Say of every object that is sent to us as JSON that it has no other members."""
+    """Say of every object that is sent to us that it has no other members."""
     match part:
         case {"$ref": str(reference)}:
             component = document["components"]["schemas"][reference.rpartition("/")[2]]

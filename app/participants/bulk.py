@@ -1,20 +1,25 @@
-"""Bringing in thousands of people at once: one transaction, four statements, an outcome for each.
+"""Bringing people in, one or thousands: one transaction, few statements, an outcome for each.
 
-The locks are taken as for one person: the people, sorted by their ids, then the room, then the
-memberships in the order of the people. So no two of them wait for each other.
+Somebody who is named by an address is a row of the room that waits for whoever signs in with it.
+Whether anybody has an account with it is not looked at: neither the answer nor its time can tell.
+
+The locks are taken in one order: the people, sorted by their ids, then the room, then its rows by
+theirs. New rows come last, those of people before those of addresses, each sorted. So no two of
+them wait for each other.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
+import asyncpg
 import msgspec
 
 from app.database.engine import fetch, fetchval, jsonb, transaction
 from app.database.ids import new_id
-from app.errors import AppError, Forbidden, NotFound, RoomClosed
+from app.errors import AppError, Conflict, Forbidden, NotFound, RoomClosed
 from app.participants.roles import may_grant
-from app.participants.service import Membership
+from app.participants.service import Membership, find_participant
 from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
 
 
@@ -32,8 +37,15 @@ class Newcomer(msgspec.Struct, frozen=True):
 
     user_id: str | None
     email: str | None
+    name: str | None
+    """What somebody with the address is called until they join."""
     role: ParticipantRole
     metadata: Mapping[str, Any] | None
+
+    @property
+    def key(self) -> str:
+        """The id or the address, which never looks like an id."""
+        return self.email or self.user_id or ""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -53,17 +65,41 @@ class Result(msgspec.Struct, frozen=True):
     error: AppError | None = None
 
 
-class _People(msgspec.Struct, frozen=True):
-    """The people of a request who exist, locked: nobody deletes them before it is committed."""
+class _Presence(msgspec.Struct, frozen=True):
+    """Somebody's row in the room, and what the first line that names them did."""
 
-    ids: frozenset[str]
-    by_email: Mapping[str, str]
+    outcome: Outcome
+    participant_id: str | None
+    user_id: str | None
 
-    def find(self, wanted: Newcomer) -> str | None:
-        """Return a person's id."""
-        if wanted.email is not None:
-            return self.by_email.get(wanted.email)
-        return wanted.user_id if wanted.user_id in self.ids else None
+
+_Rows: TypeAlias = Mapping[str, asyncpg.Record]
+"""Rows of the room, by the person's id and by the address too."""
+
+
+def count_addresses(lines: Sequence[Line]) -> int:
+    """Tell how many lines name somebody by an address."""
+    contents = (each.content for each in lines)
+    return sum(isinstance(each, Newcomer) and each.email is not None for each in contents)
+
+
+async def add_participant(member: Membership, newcomer: Newcomer) -> tuple[asyncpg.Record, bool]:
+    """Bring one person in. True when it is the first time.
+
+    Raises:
+        Forbidden: The role is higher than the caller may grant.
+        NotFound: There is no such person, or the room was deleted meanwhile.
+        RoomClosed: It is neither DRAFT nor ACTIVE.
+        Conflict: They are in the room already.
+    """
+    async with transaction():
+        [result] = await add_participants(member, [Line(1, newcomer)])
+        if result.error is not None:
+            raise result.error
+        if result.outcome is Outcome.ALREADY_IN or result.participant_id is None:
+            raise Conflict("This person is in the room already.")
+        row = await find_participant(member, result.participant_id)
+        return row, result.outcome is Outcome.ADDED
 
 
 async def add_participants(member: Membership, lines: Sequence[Line]) -> list[Result]:
@@ -80,29 +116,23 @@ async def add_participants(member: Membership, lines: Sequence[Line]) -> list[Re
     async with transaction():
         people = await _lock_people(newcomers)
         await _lock_open_room(member.room_id)
-        chosen: dict[str, Newcomer] = {}
-        for each in newcomers:
-            if (person := people.find(each)) and _fault(member, each) is None:
-                chosen.setdefault(person, each)
-        entered = await _enter(member.room_id, chosen)
-        present = await _present(member.room_id, chosen.keys() - entered.keys())
-    return list(_results(member, lines, people, entered, present))
+        known = await _lock_rows(member.room_id, newcomers)
+        faults = [_fault(member, each.content, people) for each in lines]
+        first: dict[str, Newcomer] = {}
+        for each, fault in zip(lines, faults, strict=True):
+            if isinstance(each.content, Newcomer) and fault is None:
+                first.setdefault(_identity(each.content, known), each.content)
+        presences = await _enter(member.room_id, first, known)
+    return list(_results(lines, faults, known, presences))
 
 
-async def _lock_people(newcomers: Sequence[Newcomer]) -> _People:
+async def _lock_people(newcomers: Sequence[Newcomer]) -> frozenset[str]:
+    """Find who exists of those who are named by id; nobody deletes them before it is committed."""
     rows = await fetch(
-        f"""
-        SELECT u.id, u.email FROM {User.alive()} u
-        WHERE u.id IN (
-            SELECT id FROM users WHERE id = ANY($1::text[])
-            UNION SELECT id FROM users WHERE email = ANY($2::text[])
-        )
-        ORDER BY u.id FOR SHARE
-        """,
+        f"SELECT id FROM {User.alive()} u WHERE id = ANY($1::text[]) ORDER BY id FOR SHARE",
         [each.user_id for each in newcomers if each.user_id is not None],
-        [each.email for each in newcomers if each.email is not None],
     )
-    return _People(frozenset(row["id"] for row in rows), {row["email"]: row["id"] for row in rows})
+    return frozenset(row["id"] for row in rows)
 
 
 async def _lock_open_room(room_id: str) -> None:
@@ -114,79 +144,146 @@ async def _lock_open_room(room_id: str) -> None:
         raise RoomClosed
 
 
-async def _enter(room_id: str, chosen: Mapping[str, Newcomer]) -> Mapping[str, tuple[str, Outcome]]:
-    """Insert memberships and revive those that were left; who is in already is passed over.
-
-    Returns:
-        The people who entered: their participant ids, and whether they had been there before.
-    """
-    ids = {person: new_id() for person in chosen}
+async def _lock_rows(room_id: str, newcomers: Sequence[Newcomer]) -> _Rows:
+    """Find who of them is in the room or was."""
     rows = await fetch(
         """
-        INSERT INTO participants AS p
-            (id, "userId", "roomId", role, metadata, "joinedAt", "updatedAt")
-        SELECT given.id, given.person, $1, given.role::"ParticipantRole", given.metadata::jsonb,
-            now(), now()
-        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
-            AS given(person, id, role, metadata)
-        ORDER BY given.person
-        ON CONFLICT ("userId", "roomId") DO UPDATE SET "deletedAt" = NULL, role = EXCLUDED.role,
-            metadata = COALESCE(EXCLUDED.metadata, p.metadata), "updatedAt" = now()
-            WHERE p."deletedAt" IS NOT NULL
-        RETURNING p.id, p."userId"
+        SELECT id, "userId", email, "deletedAt" FROM participants WHERE id IN (
+            SELECT id FROM participants WHERE "roomId" = $1 AND "userId" = ANY($2::text[])
+            UNION SELECT id FROM participants WHERE "roomId" = $1 AND email = ANY($3::text[])
+        )
+        ORDER BY id FOR NO KEY UPDATE
         """,
         room_id,
-        list(ids),
-        list(ids.values()),
-        [each.role for each in chosen.values()],
-        [jsonb(each.metadata) for each in chosen.values()],
+        [each.user_id for each in newcomers if each.user_id is not None],
+        [each.email for each in newcomers if each.email is not None],
     )
-    return {
-        row["userId"]: (
-            row["id"],
-            Outcome.ADDED if row["id"] == ids[row["userId"]] else Outcome.CAME_BACK,
-        )
-        for row in rows
-    }
+    return {key: row for row in rows for key in (row["userId"], row["email"]) if key is not None}
 
 
-async def _present(room_id: str, people: set[str]) -> Mapping[str, str]:
-    rows = await fetch(
-        f'SELECT "userId", id FROM {Participant.alive()} p '
-        'WHERE "roomId" = $1 AND "userId" = ANY($2::text[])',
-        room_id,
-        list(people),
-    )
-    return {row["userId"]: row["id"] for row in rows}
-
-
-def _results(
-    member: Membership,
-    lines: Sequence[Line],
-    people: _People,
-    entered: Mapping[str, tuple[str, Outcome]],
-    present: Mapping[str, str],
-) -> Iterator[Result]:
-    """Tell what became of each line: the first one that names somebody lets them in."""
-    told = set()
-    for each in lines:
-        error = _fault(member, each.content)
-        person = None if isinstance(each.content, AppError) else people.find(each.content)
-        if error is not None or person is None:
-            error = error or NotFound("There is no such person.")
-            yield Result(each.number, Outcome.FAILED, error=error)
-        elif person in entered and person not in told:
-            told.add(person)
-            participant, outcome = entered[person]
-            yield Result(each.number, outcome, participant, person)
-        else:
-            there = entered[person][0] if person in entered else present.get(person)
-            yield Result(each.number, Outcome.ALREADY_IN, there, person)
-
-
-def _fault(member: Membership, content: Newcomer | AppError) -> AppError | None:
+def _fault(
+    member: Membership, content: Newcomer | AppError, people: Collection[str]
+) -> AppError | None:
     if isinstance(content, AppError):
         return content
     if not may_grant(member.rank, content.role):
         return Forbidden(f"You may not grant the role {content.role}.")
+    if content.user_id is not None and content.user_id not in people:
+        return NotFound("There is no such person.")
     return None
+
+
+def _identity(newcomer: Newcomer, known: _Rows) -> str:
+    """Return what is the same for all who name the same person."""
+    row = known.get(newcomer.key)
+    return newcomer.key if row is None else str(row["id"])
+
+
+async def _enter(room_id: str, first: Mapping[str, Newcomer], known: _Rows) -> dict[str, _Presence]:
+    """Bring back who had left, then bring in who is new; who is in already stays as they are."""
+    rows = {row["id"]: row for row in known.values() if row["id"] in first}
+    left = {id_: first[id_] for id_, row in rows.items() if row["deletedAt"] is not None}
+    await _bring_back(left)
+    presences = {
+        id_: _Presence(Outcome.CAME_BACK if id_ in left else Outcome.ALREADY_IN, id_, row["userId"])
+        for id_, row in rows.items()
+    }
+    new = [newcomer for identity, newcomer in first.items() if identity not in rows]
+    return {**presences, **await _bring_in(room_id, new)}
+
+
+async def _bring_back(left: Mapping[str, Newcomer]) -> None:
+    """Revive rows: as somebody who is known by the address now given, or by none."""
+    await fetch(
+        """
+        UPDATE participants p SET "deletedAt" = NULL, "acceptedAt" = NULL, email = given.email,
+            name = COALESCE(given.name, p.name), role = given.role::"ParticipantRole",
+            metadata = COALESCE(given.metadata::jsonb, p.metadata), "updatedAt" = now()
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+            AS given (id, email, name, role, metadata)
+        WHERE p.id = given.id
+        """,
+        list(left),
+        *_columns(left.values()),
+    )
+
+
+async def _bring_in(room_id: str, new: Sequence[Newcomer]) -> dict[str, _Presence]:
+    """Insert rows; who has come in meanwhile is passed over."""
+    ids = {newcomer.key: new_id() for newcomer in new}
+    rows = await fetch(
+        """
+        INSERT INTO participants
+            (id, "userId", "roomId", email, name, role, metadata, "joinedAt", "updatedAt")
+        SELECT given.id, given.person, $1, given.email, given.name,
+            given.role::"ParticipantRole", given.metadata::jsonb, now(), now()
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+            AS given (id, person, email, name, role, metadata)
+        ORDER BY given.person, given.email
+        ON CONFLICT DO NOTHING RETURNING id
+        """,
+        room_id,
+        list(ids.values()),
+        [each.user_id for each in new],
+        *_columns(new),
+    )
+    inserted = {row["id"] for row in rows}
+    presences = {
+        each.key: _Presence(Outcome.ADDED, ids[each.key], each.user_id)
+        for each in new
+        if ids[each.key] in inserted
+    }
+    met = [each for each in new if each.key not in presences]
+    return {**presences, **await _met(room_id, met)}
+
+
+async def _met(room_id: str, newcomers: Sequence[Newcomer]) -> dict[str, _Presence]:
+    """Find the rows of those who have come in meanwhile."""
+    rows = await _present(room_id, newcomers) if newcomers else []
+    found = {key: row for row in rows for key in (row["userId"], row["email"])}
+    return {
+        each.key: _Presence(
+            Outcome.ALREADY_IN,
+            found[each.key]["id"] if each.key in found else None,
+            found[each.key]["userId"] if each.key in found else None,
+        )
+        for each in newcomers
+    }
+
+
+async def _present(room_id: str, newcomers: Sequence[Newcomer]) -> Sequence[asyncpg.Record]:
+    keys = [each.key for each in newcomers]
+    return await fetch(
+        f'SELECT id, "userId", email FROM {Participant.alive()} p WHERE "roomId" = $1 '
+        'AND ("userId" = ANY($2::text[]) OR email = ANY($2::text[]))',
+        room_id,
+        keys,
+    )
+
+
+def _columns(newcomers: Collection[Newcomer]) -> list[list[str | None]]:
+    return [
+        [each.email for each in newcomers],
+        [each.name for each in newcomers],
+        [each.role for each in newcomers],
+        [jsonb(each.metadata) for each in newcomers],
+    ]
+
+
+def _results(
+    lines: Sequence[Line],
+    faults: Sequence[AppError | None],
+    known: _Rows,
+    presences: Mapping[str, _Presence],
+) -> Iterator[Result]:
+    """Tell what became of each line: the first one that names somebody lets them in."""
+    told = set()
+    for each, fault in zip(lines, faults, strict=True):
+        if fault is not None or isinstance(each.content, AppError):
+            yield Result(each.number, Outcome.FAILED, error=fault)
+            continue
+        identity = _identity(each.content, known)
+        found = presences[identity]
+        outcome = Outcome.ALREADY_IN if identity in told else found.outcome
+        told.add(identity)
+        yield Result(each.number, outcome, found.participant_id, found.user_id)

@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
+from app.auth.throttle import spend_addresses
 from app.database.listing import PageRequest
 from app.database.versions import Precondition
 from app.errors import Conflict, NotFound, RoomClosed, Unauthorized, ValidationFailed
@@ -20,7 +21,8 @@ from app.http.pagination import Page, page_of
 from app.http.preconditions import Resource
 from app.participants import bulk, service
 from app.participants.guards import DEPENDENCIES, in_room, provide_member
-from app.participants.lines import LARGEST_LINES_BYTES, TakesLines, lines_of
+from app.participants.joining import join
+from app.participants.lines import LARGEST_LINES_BYTES, TakesLines, lines_of, newcomer_of
 from app.participants.roles import HELD_FROM, Right
 from app.participants.schemas import (
     LinesOut,
@@ -56,7 +58,9 @@ class ParticipantController(Controller):
         guards=[in_room(strictly=True)],
         security=[{"bearer": []}],
         responses={
-            200: ResponseSpec(Data[ParticipantOut], description="Who was in the room before."),
+            200: ResponseSpec(
+                Data[ParticipantOut], description="Who was in the room before, or expected."
+            ),
             **refusals(RoomClosed, Conflict),
         },
         summary="Join, or bring somebody in",
@@ -64,21 +68,24 @@ class ParticipantController(Controller):
     async def enter(
         self,
         member: NamedDependency[Membership],
+        request: Request[Any, Any, Any],
         data: JSONBody[ParticipantInput | None] = None,
     ) -> Response[Data[ParticipantOut]]:
-        """Join a public room (201; coming back 200), or bring somebody in as a moderator."""
+        """Join a public room (201; coming back 200), or bring somebody in as a moderator.
+
+        Who was brought in joins likewise (200), a private room too: only then, or if they were
+        brought in by it, do the room's moderators see their address. Somebody who is named by an
+        address is in at once, and is shown without a person until they join, whether or not
+        anybody has an account with it.
+        """
         if data is None or data.is_oneself:
             _refuse_privileges(data)
-            row, is_new = await service.join(member)
+            row, is_new = await join(member)
         else:
             member.require(HELD_FROM[Right.MANAGE_PARTICIPANTS])
-            row, is_new = await service.add_participant(
-                member,
-                user_id=data.userId,
-                email=data.email,
-                role=data.role,
-                metadata=data.metadata,
-            )
+            newcomer = newcomer_of(data)
+            await spend_addresses(request, member.user_id, int(newcomer.email is not None))
+            row, is_new = await bulk.add_participant(member, newcomer)
         created = row["id"] if is_new else None
         return Resource(Data(ParticipantOut.of(row)), row["version"], created=created)
 
@@ -98,11 +105,14 @@ class ParticipantController(Controller):
         """Bring in up to 10,000 people as a moderator, in one transaction.
 
         JSON, or CSV in UTF-8 whose first line names the columns: `userId` or `email`, and if you
-        like `role` and `metadata` (JSON). Each line has the rules of a request of its own, and is
-        treated as if it came after the one above it. One that fails is told and keeps nobody else
-        out. Who is in the room already stays as they are.
+        like `name`, `role` and `metadata` (JSON). Each line has the rules of a request of its own,
+        and is treated as if it came after the one above it. One that fails is told and keeps nobody
+        else out. Who is in the room already stays as they are. An address is added whether or not
+        anybody has an account with it.
         """
-        results = await bulk.add_participants(member, await lines_of(request))
+        lines = await lines_of(request)
+        await spend_addresses(request, member.user_id, bulk.count_addresses(lines))
+        results = await bulk.add_participants(member, lines)
         return Data(LinesOut.of(results))
 
     @get("/{participant_id:str}", guards=[in_room()], summary="A participant")
@@ -161,7 +171,9 @@ class ParticipantController(Controller):
     summary="Who is in the room, as CSV",
 )
 async def export_participants(member: NamedDependency[Membership]) -> Stream:
-    """Send all participants for a spreadsheet, oldest first; to moderators with e-mail addresses.
+    """Send all participants for a spreadsheet, oldest first; to moderators with their addresses.
+
+    Of who joined by themselves that is their own, of others the one that they were brought in by.
 
     UTF-8, RFC 4180; the first line names the columns. A cell that a spreadsheet would compute
     begins with an apostrophe.
@@ -170,7 +182,7 @@ async def export_participants(member: NamedDependency[Membership]) -> Stream:
         "id": "id",
         "userId": "userId",
         "name": "userName",
-        **({"email": "email"} if member.sees_addresses else {}),
+        **({"email": "email"} if member.moderates else {}),
         "role": "role",
         "metadata": "metadata",
         "joinedAt": "joinedAt",
@@ -183,6 +195,8 @@ def _refuse_privileges(data: ParticipantInput | None) -> None:
     if data is None:
         return
     faults = {}
+    if data.name is not None:
+        faults["$.name"] = "Only together with userId or email."
     if data.role is not ParticipantRole.PARTICIPANT:
         faults["$.role"] = "Who joins is a PARTICIPANT."
     if data.metadata is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -27,10 +28,14 @@ from app.participants.schemas import ParticipantInput
 MOST_LINES = 10_000
 LARGEST_LINES_BYTES = 5_000_000
 LARGEST_LINE_BYTES = 100_000
-COLUMNS = ("userId", "email", "role", "metadata")
+COLUMNS = ("userId", "email", "name", "role", "metadata")
+
+ADDRESS_FORM = re.compile(r"[^@\s]+@[^@\s]+")
 
 CSV = "text/csv"
-CSV_EXAMPLE = 'email,role,metadata\r\ndiana@example.com,PARTICIPANT,"{""ticket"": ""A-17""}"\r\n'
+CSV_EXAMPLE = (
+    'email,name,role,metadata\r\ndiana@example.com,Diana,PARTICIPANT,"{""ticket"": ""A-17""}"\r\n'
+)
 
 
 @dataclass
@@ -128,7 +133,7 @@ def _header(record: list[str]) -> list[str]:
         elif names.count(name) > 1:
             faults[Fault((name,), "").json_path()] = "Give it once."
     if faults or "" in names or not {"userId", "email"} & set(names):
-        faults["$"] = "The first line names the columns: userId or email; role; metadata."
+        faults["$"] = "The first line names the columns: userId or email; name; role; metadata."
     if faults:
         raise ValidationFailed.at(faults)
     return names
@@ -151,11 +156,22 @@ def _newcomer(document: Any) -> Newcomer | AppError:
     try:
         require_storable(document, max_bytes=LARGEST_LINE_BYTES)
         given = checked(document, ParticipantInput)
+        return newcomer_of(given)
     except ValidationFailed as fault:
         return fault
+
+
+def newcomer_of(given: ParticipantInput) -> Newcomer:
+    """Read whom a body names, by id or by address.
+
+    Raises:
+        ValidationFailed: It names nobody or both, or the address is none.
+    """
     if given.is_oneself:
-        return ValidationFailed.at({"$": "Give userId or email."})
+        raise ValidationFailed.at({"$": "Give userId or email."})
     if given.userId is not None and given.email is not None:
-        return ValidationFailed.at({"$.email": "Give either userId or email."})
+        raise ValidationFailed.at({"$.email": "Give either userId or email."})
     email = given.email and given.email.strip().lower()
-    return Newcomer(given.userId, email, given.role, given.metadata)
+    if email is not None and not ADDRESS_FORM.fullmatch(email):
+        raise ValidationFailed.at({"$.email": "Not an e-mail address."})
+    return Newcomer(given.userId, email, given.name, given.role, given.metadata)

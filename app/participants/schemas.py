@@ -8,10 +8,12 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.http.bodies import Input, Metadata
+from app.http.bodies import Input, Metadata, name_of
 from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.bulk import Outcome, Result
 from app.tables import ParticipantRole
+
+PersonName = Annotated[str, name_of(100)]
 
 
 class ParticipantInput(Input):
@@ -19,6 +21,9 @@ class ParticipantInput(Input):
 
     userId: Annotated[str, Meta(max_length=100)] | None = None
     email: Annotated[str, Meta(max_length=254, examples=["diana@example.com"])] | None = None
+    """Waits for whoever signs in with it: whether anybody has an account with it is not told."""
+    name: PersonName | None = None
+    """What they are called here until they have a name of their own."""
     role: ParticipantRole = ParticipantRole.PARTICIPANT
     metadata: Metadata | None = None
 
@@ -43,18 +48,33 @@ class PersonOut(msgspec.Struct):
     avatar: str | None
 
 
+class AttendeeOut(msgspec.Struct):
+    """Who somebody in a room is; without an id as long as they were only asked by an address."""
+
+    id: str | None
+    name: str | None
+    avatar: str | None
+
+
 class ParticipantOut(msgspec.Struct):
     """Somebody in a room."""
 
     id: str
-    userId: str
+    userId: str | None
     roomId: str
     role: ParticipantRole
     metadata: dict[str, Any] | None
     joinedAt: str
     updatedAt: str
     deletedAt: str | None
-    user: PersonOut
+    user: AttendeeOut
+    email: Annotated[
+        str | UnsetType | None,
+        Meta(
+            description="For moderators alone, and not beside a winner: of who joined theirs, of "
+            "others the one that they were brought in by, or null."
+        ),
+    ] = UNSET
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "ParticipantOut":
@@ -68,7 +88,8 @@ class ParticipantOut(msgspec.Struct):
             joinedAt=timestamp(row["joinedAt"]),
             updatedAt=timestamp(row["updatedAt"]),
             deletedAt=optional_timestamp(row["deletedAt"]),
-            user=PersonOut(row["userId"], row["userName"], row["userAvatar"]),
+            user=AttendeeOut(row["userId"], row["userName"], row["userAvatar"]),
+            email=row.get("email", UNSET),
         )
 
 

@@ -10,17 +10,14 @@ from app.auth.revocation import is_known_to_redis
 from app.auth.service import in_force, not_in_force
 from app.auth.tokens import VerifiedToken
 from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
-from app.database.ids import new_id
 from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import (
     Conflict,
     Forbidden,
-    InvalidToken,
     NotFound,
     RoomClosed,
     Unauthorized,
-    ValidationFailed,
 )
 from app.participants.roles import (
     HELD_FROM,
@@ -52,8 +49,11 @@ class Membership(msgspec.Struct, frozen=True):
         return self.user_id is None and self.rank is Rank.PLATFORM_ADMINISTRATOR
 
     @property
-    def sees_addresses(self) -> bool:
-        """Whether the e-mail addresses of those who are in the room are shown to them."""
+    def moderates(self) -> bool:
+        """Whether addresses, and the names of deleted people, are shown to them.
+
+        Of addresses only those of who agreed to be in the room, or was brought in by them.
+        """
         return reaches(self.rank, HELD_FROM[Right.MANAGE_PARTICIPANTS])
 
     def require(self, role: ParticipantRole) -> None:
@@ -88,6 +88,8 @@ async def membership(
 ) -> Membership:
     """Open the only door to a room. One statement.
 
+    Who was brought in by an address is whoever has signed in with it, before they join as well.
+
     Args:
         user_id: Who asks; None for anonymous visitors.
         room_id: The room.
@@ -109,10 +111,13 @@ async def membership(
         arguments = (*arguments, token.claims.sid, token.hashes)
         confirmed = in_force("$2", "$3", "$4")
     rows = await fetch_shared(
-        f'SELECT r.status, r."isPublic", p.id, p.role, u."isAdmin", {confirmed} AS confirmed '
+        f'SELECT r.status, r."isPublic", COALESCE(p.id, i.id) AS id, '
+        f'COALESCE(p.role, i.role) AS role, u."isAdmin", {confirmed} AS confirmed '
         f"FROM {Room.alive()} r "
-        f'LEFT JOIN {Participant.alive()} p ON p."roomId" = r.id AND p."userId" = $2 '
         f"LEFT JOIN {User.alive()} u ON u.id = $2 "
+        f'LEFT JOIN {Participant.alive()} p ON p."roomId" = r.id AND p."userId" = $2 '
+        f'LEFT JOIN {Participant.alive()} i ON i."roomId" = r.id AND i."userId" IS NULL '
+        'AND i.email = u.email AND u."emailVerified" IS NOT NULL '
         "WHERE r.id = $1",
         *arguments,
     )
@@ -165,23 +170,64 @@ async def read_again(member: Membership, *, at_least: ParticipantRole) -> Member
     return await membership(member.user_id, member.room_id, at_least=at_least)
 
 
-_SHOWN = f"""
-    x.id, x."userId", x."roomId", x.role, x.metadata, x."joinedAt", x."updatedAt",
-    x."deletedAt", x.{VERSION},
-    u.name AS "userName", u.avatar AS "userAvatar"
-"""
-_JOINED = 'JOIN users u ON u.id = x."userId"'
+DELETED_PERSON = "Deleted person"
+"""What somebody who deleted the account is called before who does not moderate the room."""
+
+
+def unless_deleted(person: str, value: str, instead: str) -> str:
+    """Write a value of somebody's which is not shown once they have deleted the account."""
+    return f'CASE WHEN {person}."deletedAt" IS NULL THEN {value} ELSE {instead} END'
+
+
+def named(person: str, name: str, *, to_moderator: bool, prefix: str = "user") -> str:
+    """Select the name and the picture of somebody, who may be missing, as others see them.
+
+    Args:
+        person: What the row of users is called.
+        name: What they are called.
+        to_moderator: Whether for a moderator of the room, who sees the deleted too.
+        prefix: Of the columns: `userName` and `userAvatar`.
+    """
+    avatar = f"{person}.avatar"
+    if not to_moderator:
+        name = unless_deleted(person, name, f"'{DELETED_PERSON}'")
+        avatar = unless_deleted(person, avatar, "NULL")
+    return f'{name} AS "{prefix}Name", {avatar} AS "{prefix}Avatar"'
+
+
+def attendee(participant: str, *, to_moderator: bool) -> str:
+    """Select `userName` and `userAvatar` of a participant and the person u, who may be missing."""
+    return named("u", f"COALESCE(u.name, {participant}.name)", to_moderator=to_moderator)
+
+
+def address(participant: str) -> str:
+    """Write the address by which a room knows a participant, who may be the person u."""
+    return f'CASE WHEN {participant}."acceptedAt" IS NULL THEN {participant}.email ELSE u.email END'
+
+
+def _shown(member: Membership) -> str:
+    shown = f"""
+        x.id, x."userId", x."roomId", x.role, x.metadata, x."joinedAt", x."updatedAt",
+        x."deletedAt", x.{VERSION},
+        {attendee("x", to_moderator=member.moderates)}
+    """
+    return f"{shown}, {address('x')} AS email" if member.moderates else shown
+
+
+_JOINED = 'LEFT JOIN users u ON u.id = x."userId"'
+
+
 _ALIVE = 'FROM participants x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL'
-_LISTING = Listing(
-    found=[_ALIVE],
-    shown=_SHOWN,
-    joined=f"JOIN participants x ON x.id = page.id {_JOINED}",
-    order_column='"joinedAt"',
-)
-_WITH_ROLE = msgspec.structs.replace(
-    _LISTING, found=[f'{_ALIVE} AND x.role = $2::text::"ParticipantRole"']
-)
-_WITH_ADDRESSES = msgspec.structs.replace(_LISTING, shown=f"{_SHOWN}, u.email")
+_WITH_ROLE = f'{_ALIVE} AND x.role = $2::text::"ParticipantRole"'
+
+
+def _listing(member: Membership, found: str = _ALIVE) -> Listing:
+    return Listing(
+        found=[found],
+        shown=_shown(member),
+        joined=f"JOIN participants x ON x.id = page.id {_JOINED}",
+        order_column='"joinedAt"',
+    )
 
 
 async def list_participants(
@@ -195,23 +241,23 @@ async def list_participants(
         role: Only those who have exactly this role.
     """
     if role is None:
-        return await _LISTING.fetch(page, member.room_id)
-    return await _WITH_ROLE.fetch(page, member.room_id, role)
+        return await _listing(member).fetch(page, member.room_id)
+    return await _listing(member, _WITH_ROLE).fetch(page, member.room_id, role)
 
 
 def read_participants(member: Membership) -> AsyncIterator[Sequence[asyncpg.Record]]:
-    """Read everybody who is in the room, oldest first, piece by piece; with e-mail addresses."""
-    return _WITH_ADDRESSES.pieces(member.room_id)
+    """Read everybody who is in the room, oldest first, piece by piece."""
+    return _listing(member).pieces(member.room_id)
 
 
 async def find_participant(member: Membership, participant_id: str) -> asyncpg.Record:
-    """Read one participant of the room.
+    """Read one participant of the room. To moderators with the address, where it is for them.
 
     Raises:
         NotFound: Nobody alive in the room has this id.
     """
     row = await fetchrow(
-        f"SELECT {_SHOWN} FROM participants x {_JOINED} "
+        f"SELECT {_shown(member)} FROM participants x {_JOINED} "
         'WHERE x.id = $1 AND x."roomId" = $2 AND x."deletedAt" IS NULL',
         participant_id,
         member.room_id,
@@ -219,102 +265,6 @@ async def find_participant(member: Membership, participant_id: str) -> asyncpg.R
     if row is None:
         raise NotFound("There is no such participant in this room.")
     return row
-
-
-async def join(member: Membership) -> tuple[asyncpg.Record, bool]:
-    """Enter a public room as PARTICIPANT, or come back to it. True when it is the first time.
-
-    Raises:
-        NotFound: The room was deleted or made private meanwhile.
-        RoomClosed: It is neither DRAFT nor ACTIVE.
-        Conflict: One is in it already.
-        InvalidToken: The person was deleted meanwhile.
-    """
-    if member.user_id is None:
-        raise Unauthorized
-    async with transaction():
-        await _lock_person(member.user_id)
-        return await _enter(member, member.user_id, ParticipantRole.PARTICIPANT, metadata=None)
-
-
-async def _lock_person(user_id: str) -> None:
-    """Keep a person from being deleted while they enter: who deletes them ends memberships."""
-    if not await fetchval(f"SELECT 1 FROM {User.alive()} u WHERE id = $1 FOR SHARE", user_id):
-        raise InvalidToken(private="the person was deleted")
-
-
-async def add_participant(
-    member: Membership,
-    *,
-    user_id: str | None,
-    email: str | None,
-    role: ParticipantRole,
-    metadata: Mapping[str, Any] | None,
-) -> tuple[asyncpg.Record, bool]:
-    """Bring somebody in, by id or e-mail address. True when it is the first time.
-
-    Raises:
-        ValidationFailed: Both are given.
-        Forbidden: The role is higher than the caller may grant.
-        NotFound: There is no such person.
-        RoomClosed, Conflict: As for `join`.
-    """
-    if user_id is not None and email is not None:
-        raise ValidationFailed.at({"$.email": "Give either userId or email."})
-    if not may_grant(member.rank, role):
-        raise Forbidden(f"You may not grant the role {role}.")
-    async with transaction():
-        found = await fetchval(
-            f"SELECT id FROM {User.alive()} u WHERE id = $1 OR email = $2 FOR SHARE",
-            user_id,
-            email and email.strip().lower(),
-        )
-        if found is None:
-            raise NotFound("There is no such person.")
-        return await _enter(member, found, role, metadata=metadata)
-
-
-async def _enter(
-    member: Membership,
-    user_id: str,
-    role: ParticipantRole,
-    *,
-    metadata: Mapping[str, Any] | None,
-) -> tuple[asyncpg.Record, bool]:
-    """Insert the membership, or revive the one that was left: same row, metadata kept.
-
-    The room is locked, so that it neither closes nor turns private before this is committed.
-    """
-    is_guest = member.rank is Rank.OUTSIDER
-    row = await fetchrow(
-        'INSERT INTO participants AS p (id, "userId", "roomId", role, metadata, "joinedAt", '
-        '"updatedAt") SELECT $1, $2, r.id, $4, $5, now(), now() '
-        f"FROM {Room.alive()} r WHERE r.id = $3 AND r.status IN ('DRAFT', 'ACTIVE') "
-        'AND (r."isPublic" OR NOT $6) FOR SHARE '
-        'ON CONFLICT ("userId", "roomId") DO UPDATE SET "deletedAt" = NULL, role = $4, '
-        'metadata = COALESCE($5, p.metadata), "updatedAt" = now() '
-        'WHERE p."deletedAt" IS NOT NULL RETURNING p.id',
-        (participant_id := new_id()),
-        user_id,
-        member.room_id,
-        role,
-        jsonb(metadata),
-        is_guest,
-    )
-    if row is None:
-        raise await _why_not_entered(member, user_id)
-    return await find_participant(member, row["id"]), row["id"] == participant_id
-
-
-async def _why_not_entered(member: Membership, user_id: str) -> Exception:
-    present = await membership(member.user_id, member.room_id)
-    if await fetchval(
-        f'SELECT 1 FROM {Participant.alive()} p WHERE "userId" = $1 AND "roomId" = $2',
-        user_id,
-        present.room_id,
-    ):
-        return Conflict("This person is in the room already.")
-    return RoomClosed()
 
 
 async def change_participant(
@@ -406,11 +356,12 @@ async def _locked(member: Membership, participant_id: str) -> tuple[Membership, 
 
 
 async def _keep_an_organizer(leaving: asyncpg.Record) -> None:
+    """Refuse to take the last one; who has never come may be nobody at all, and does not count."""
     if leaving["role"] != ParticipantRole.ORGANIZER:
         return
     others = await fetchval(
         f"SELECT count(*) FROM {Participant.alive()} p "
-        "WHERE \"roomId\" = $1 AND role = 'ORGANIZER' AND id <> $2",
+        'WHERE "roomId" = $1 AND role = \'ORGANIZER\' AND id <> $2 AND "userId" IS NOT NULL',
         leaving["roomId"],
         leaving["id"],
     )
@@ -419,9 +370,13 @@ async def _keep_an_organizer(leaving: asyncpg.Record) -> None:
 
 
 async def leave_everywhere(user_id: str) -> None:
-    """Take a person out of every room, within the caller's transaction. Prizes won stay won."""
+    """Take a person out of every room, within the caller's transaction. Prizes won stay won.
+
+    No room knows them by an address or a given name any more.
+    """
     await fetch(
-        'UPDATE participants SET "deletedAt" = now(), "updatedAt" = now() '
-        'WHERE "userId" = $1 AND "deletedAt" IS NULL',
+        'UPDATE participants SET "deletedAt" = COALESCE("deletedAt", now()), email = NULL, '
+        'name = NULL, "updatedAt" = now() '
+        'WHERE "userId" = $1 AND ("deletedAt" IS NULL OR email IS NOT NULL OR name IS NOT NULL)',
         user_id,
     )

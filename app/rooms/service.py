@@ -15,19 +15,20 @@ from app.applications.service import (
     validator_of,
 )
 from app.applications.settings_schema import check_settings
+from app.database.columns import now_ms
 from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
 from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
-from app.errors import InvalidToken, NotFound, RoomClosed
+from app.errors import NotFound, RoomClosed
+from app.participants.joining import lock_person
 from app.participants.roles import HELD_FROM, Right, reaches
-from app.participants.service import Membership
+from app.participants.service import DELETED_PERSON, Membership, named, unless_deleted
 from app.rooms.lifecycle import check_transition
 from app.rooms.organizers import hand_over
 from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
 
 _SHOWN = f"""
-    x.*, x.{VERSION}, o.name AS "organizerName", o.avatar AS "organizerAvatar",
-    a."manifestVersion" AS "currentVersion",
+    x.*, x.{VERSION}, a."manifestVersion" AS "currentVersion",
     counted.participants, counted.prizes, counted.winners
 """
 # The counts are kept by triggers, so they cost the same in a room with 100,000 people.
@@ -55,7 +56,9 @@ _LISTED = f"""
         'status', x.status, 'isPublic', x."isPublic", 'createdBy', x."createdBy",
         'createdAt', {_moment('x."createdAt"')}, 'updatedAt', {_moment('x."updatedAt"')},
         'deletedAt', NULL,
-        'organizer', json_build_object('id', o.id, 'name', o.name, 'avatar', o.avatar),
+        'organizer', json_build_object('id', o.id,
+            'name', {unless_deleted("o", "o.name", f"'{DELETED_PERSON}'")},
+            'avatar', {unless_deleted("o", "o.avatar", "NULL")}),
         'app', json_build_object('appId', x."appId", 'manifestVersion', a."manifestVersion"),
         '_count', json_build_object('participants', counted.participants,
             'prizes', counted.prizes, 'winners', counted.winners)
@@ -97,7 +100,7 @@ async def list_rooms(
     Each row has what the room shows as JSON, without what only its moderators may see.
 
     Public rooms come from their index in its order; to them are added the private rooms that one
-    is in, which are few. `isPublic OR …` would read them all.
+    is in, or is expected in, which are few. `isPublic OR …` would read them all.
     """
     arguments: list[object] = []
     conditions = wanted.conditions(arguments)
@@ -106,10 +109,11 @@ async def list_rooms(
         branches.append(f'FROM rooms x WHERE x."isPublic" AND {conditions}')
     if wanted.is_public is not True and viewer is not None:
         arguments.append(viewer)
-        branches.append(
+        branches += [
             f'FROM {Participant.alive()} p JOIN rooms x ON x.id = p."roomId" '
-            f'WHERE p."userId" = ${len(arguments)} AND NOT x."isPublic" AND {conditions}'
-        )
+            f'WHERE NOT x."isPublic" AND {conditions} AND {mine}'
+            for mine in _mine(f"${len(arguments)}")
+        ]
     if not branches:
         return [], 0
     listing = Listing(
@@ -133,7 +137,7 @@ async def _without_hidden(row: asyncpg.Record) -> asyncpg.Record | Mapping[str, 
 
 async def show_room(member: Membership) -> asyncpg.Record | Mapping[str, Any]:
     """Read one room as `find_room`, to who is no moderator without what only those may see."""
-    row = await find_room(member.room_id)
+    row = await find_room(member.room_id, to_moderator=member.moderates)
     schema = await hiding_schema(row["appId"], row["appManifestVersion"])
     if schema is None or reaches(member.rank, HELD_FROM[Right.READ_HIDDEN_SETTINGS]):
         return row
@@ -141,15 +145,31 @@ async def show_room(member: Membership) -> asyncpg.Record | Mapping[str, Any]:
     return {**row, "appSettings": msgspec.json.encode(settings)}
 
 
-async def find_room(room_id: str) -> asyncpg.Record:
+def _mine(viewer: str) -> tuple[str, str]:
+    """Tell the rows p that are somebody's, and those that wait for them where they have none."""
+    return (
+        f'p."userId" = {viewer}',
+        f"""
+        p."userId" IS NULL AND p.email = (
+            SELECT email FROM {User.alive()} u WHERE id = {viewer} AND "emailVerified" IS NOT NULL
+        ) AND NOT EXISTS (
+            SELECT FROM {Participant.alive()} own
+            WHERE own."roomId" = x.id AND own."userId" = {viewer}
+        )
+        """,
+    )
+
+
+async def find_room(room_id: str, *, to_moderator: bool = True) -> asyncpg.Record:
     """Read one room, with the manifest that it is locked to. For whom `membership` let in.
 
     Raises:
         NotFound: It was deleted meanwhile.
     """
+    organizer = named("o", "o.name", to_moderator=to_moderator, prefix="organizer")
     rows = await fetch_shared(
         f"""
-        SELECT {_SHOWN}, v.manifest, v."deprecatedAt", v."deprecationReason"
+        SELECT {_SHOWN}, {organizer}, v.manifest, v."deprecatedAt", v."deprecationReason"
         FROM rooms x {_JOINED} LEFT JOIN {published('x."appManifestVersion"')} v ON true
         WHERE x.id = $1 AND x."deletedAt" IS NULL
         """,
@@ -177,8 +197,7 @@ async def open_room(
         InvalidToken: The person was deleted meanwhile.
     """
     async with transaction():
-        if not await fetchval(f"SELECT 1 FROM {User.alive()} u WHERE id = $1 FOR SHARE", user_id):
-            raise InvalidToken(private="the person was deleted")
+        address = await lock_person(user_id)
         app = await lock_for_new_room(app_id)
         version = app["manifestVersion"]
         check_settings(validator_of(app_id, version, app["manifest"]), app_settings)
@@ -192,7 +211,13 @@ async def open_room(
             createdBy=user_id,
         )
         await room.save()
-        await Participant(userId=user_id, roomId=room.id, role=ParticipantRole.ORGANIZER).save()
+        await Participant(
+            userId=user_id,
+            roomId=room.id,
+            role=ParticipantRole.ORGANIZER,
+            email=address,
+            acceptedAt=now_ms(),
+        ).save()
         return await find_room(room.id)
 
 

@@ -1,22 +1,19 @@
 """Bodies and answers of /users."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import asyncpg
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from app.http.bodies import Input, PictureUrl, name_of
+from app.http.bodies import Input, PictureUrl
 from app.http.envelopes import timestamp
-from app.participants.schemas import PersonOut
+from app.participants.schemas import PersonName, PersonOut
 from app.rooms.organizers import LeftRoom
-
-Name = Annotated[str, name_of(100)]
 
 
 class UserOut(msgspec.Struct, omit_defaults=True):
-    """A profile. `email` is there for oneself and for moderators of a shared room."""
+    """A profile. `email` is there for oneself, and for moderators of a room whom it is told."""
 
     id: str
     name: str | None
@@ -41,7 +38,7 @@ class UserOut(msgspec.Struct, omit_defaults=True):
 class UserChange(Input):
     """What of one's profile to change; what is missing stays."""
 
-    name: Name | UnsetType | None = UNSET
+    name: PersonName | UnsetType | None = UNSET
     avatar: PictureUrl | UnsetType | None = UNSET
 
 

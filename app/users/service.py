@@ -18,6 +18,8 @@ from app.tables import Participant, Room, User
 async def find_user(viewer: str, user_id: str) -> asyncpg.Record:
     """Read somebody's profile. `seesEmail`: it is oneself, or one moderates a room with them.
 
+    A room that they agreed to be in, or one that knows them by this very address.
+
     Raises:
         NotFound: There is no such person.
     """
@@ -31,6 +33,7 @@ async def find_user(viewer: str, user_id: str) -> asyncpg.Record:
                    LEFT JOIN {Participant.alive()} mine
                      ON mine."roomId" = r.id AND mine."userId" = me.id
                    WHERE theirs."userId" = u.id
+                     AND (theirs."acceptedAt" IS NOT NULL OR theirs.email = u.email)
                      AND (me."isAdmin" OR mine.role IN ('MODERATOR', 'ORGANIZER', 'ADMIN'))
                ) AS "seesEmail"
         FROM users u WHERE u.id = $2 AND u."deletedAt" IS NULL

@@ -97,7 +97,7 @@ class WinnerController(Controller):
     summary="The room's winners, as CSV",
 )
 async def export_winners(member: NamedDependency[Membership]) -> Stream:
-    """Send all winners for a spreadsheet, newest first; to moderators with e-mail addresses.
+    """Send all winners for a spreadsheet, newest first; to moderators with their addresses.
 
     UTF-8, RFC 4180; the first line names the columns. A cell that a spreadsheet would compute
     begins with an apostrophe. Who has left the room is shown without the address.
@@ -107,7 +107,7 @@ async def export_winners(member: NamedDependency[Membership]) -> Stream:
         "participantId": "participantId",
         "userId": "userId",
         "name": "userName",
-        **({"email": "email"} if member.sees_addresses else {}),
+        **({"email": "email"} if member.moderates else {}),
         "prizeId": "prizeId",
         "prizeName": "prizeName",
         "metadata": "metadata",

@@ -7,7 +7,7 @@ import msgspec
 
 from app.http.bodies import Input, Metadata
 from app.http.envelopes import optional_timestamp, timestamp
-from app.participants.schemas import ParticipantOut, PersonOut
+from app.participants.schemas import AttendeeOut, ParticipantOut
 from app.tables import ParticipantRole
 
 
@@ -62,7 +62,7 @@ class WinnerOut(msgspec.Struct):
                 joinedAt=timestamp(row["joinedAt"]),
                 updatedAt=timestamp(row["participantUpdatedAt"]),
                 deletedAt=optional_timestamp(row["participantDeletedAt"]),
-                user=PersonOut(row["userId"], row["userName"], row["userAvatar"]),
+                user=AttendeeOut(row["userId"], row["userName"], row["userAvatar"]),
             ),
             prize=WinnerPrizeOut(
                 row["prizeId"], row["prizeName"], row["prizeDescription"], row["prizeImageUrl"]

@@ -13,7 +13,7 @@ from app.database.versions import ANY, VERSION, Precondition
 from app.errors import AppError, Conflict, NotFound, PrizeExhausted, RoomNotActive
 from app.metrics import AWARDS
 from app.participants.roles import may_win
-from app.participants.service import Membership, find_participant
+from app.participants.service import Membership, address, attendee, find_participant
 from app.prizes.service import find_prize
 from app.tables import Participant, Prize, Room, RoomStatus, Winner
 
@@ -21,13 +21,15 @@ _SHOWN = f"""
     x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt", x."deletedAt",
     p."userId", p.role, p.metadata AS "participantMetadata", p."joinedAt",
     p."updatedAt" AS "participantUpdatedAt", p."deletedAt" AS "participantDeletedAt",
-    u.name AS "userName", u.avatar AS "userAvatar",
     z.name AS "prizeName", z.description AS "prizeDescription", z."imageUrl" AS "prizeImageUrl",
     x.{VERSION}
 """
+_TO_OTHERS = f"{_SHOWN}, {attendee('p', to_moderator=False)}"
+_TO_MODERATORS = f"{_SHOWN}, {attendee('p', to_moderator=True)}"
+_ADDRESS = f'CASE WHEN p."deletedAt" IS NULL THEN {address("p")} END AS email'
 _JOINED = """
     JOIN participants p ON p.id = x."participantId"
-    JOIN users u ON u.id = p."userId"
+    LEFT JOIN users u ON u.id = p."userId"
     JOIN prizes z ON z.id = x."prizeId"
 """
 
@@ -42,19 +44,23 @@ async def list_winners(
         if value is not None:
             arguments.append(value)
             conditions += f' AND x."{column}" = ${len(arguments)}'
-    return await _listing(conditions).fetch(page, *arguments)
+    return await _listing(_shown(member), conditions).fetch(page, *arguments)
 
 
 def read_winners(member: Membership) -> AsyncIterator[Sequence[asyncpg.Record]]:
     """Read all live winners of a room, newest first, piece by piece.
 
-    With the e-mail addresses of those who are still in the room.
+    To moderators with the addresses of those who are still in the room.
     """
-    address = 'CASE WHEN p."deletedAt" IS NULL THEN u.email END AS email'
-    return _listing(shown=f"{_SHOWN}, {address}").pieces(member.room_id)
+    shown = _shown(member)
+    return _listing(f"{shown}, {_ADDRESS}" if member.moderates else shown).pieces(member.room_id)
 
 
-def _listing(conditions: str = "", shown: str = _SHOWN) -> Listing:
+def _shown(member: Membership) -> str:
+    return _TO_MODERATORS if member.moderates else _TO_OTHERS
+
+
+def _listing(shown: str, conditions: str = "") -> Listing:
     return Listing(
         found=[f'FROM winners x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL{conditions}'],
         shown=shown,
@@ -70,7 +76,7 @@ async def find_winner(member: Membership, winner_id: str) -> asyncpg.Record:
         NotFound: The room has no such winner, or it was revoked.
     """
     row = await fetchrow(
-        f"SELECT {_SHOWN} FROM winners x {_JOINED} "
+        f"SELECT {_shown(member)} FROM winners x {_JOINED} "
         'WHERE x.id = $1 AND x."roomId" = $2 AND x."deletedAt" IS NULL',
         winner_id,
         member.room_id,
@@ -101,7 +107,7 @@ _AWARD = f"""
         SELECT $1, participant."roomId", participant.id, prize.id, $5, now() FROM participant, prize
         RETURNING *, xmin
     )
-    SELECT {_SHOWN} FROM winner x {_JOINED}
+    SELECT {_TO_MODERATORS} FROM winner x {_JOINED}
 """
 
 
@@ -196,7 +202,7 @@ _AWARD_TOGETHER = f"""
         SELECT id, $1, participant, prize, metadata::jsonb, now() FROM chosen
         RETURNING *, xmin
     )
-    SELECT {_SHOWN} FROM winner x {_JOINED}
+    SELECT {_TO_MODERATORS} FROM winner x {_JOINED}
 """
 
 

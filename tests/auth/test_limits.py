@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import httpx
 import pytest
 
@@ -9,6 +10,8 @@ from app.auth import addresses
 from app.auth.limits import Limiter, MovingWindows, Policy
 from app.database.redis import OptionalRedis
 from app.settings import SettingsError, load
+from tests import factories
+from tests.answers import Headers
 from tests.auth.conftest import (
     ADMIN,
     ALICE,
@@ -20,7 +23,6 @@ from tests.auth.conftest import (
     SignIn,
     bearer,
 )
-from tests.server import PRODUCTION
 
 LOGIN, REFRESH, APPS = "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/apps"
 
@@ -315,7 +317,11 @@ def test_ipv6_network_counts_as_one_place() -> None:
 
 
 def test_limits_are_on_in_production_and_off_in_development() -> None:
-    production = {**PRODUCTION, "DATABASE_URL": "postgresql://localhost/x"}
+    production = {
+        "ENVIRONMENT": "production",
+        "DATABASE_URL": "postgresql://localhost/x",
+        "JWT_SECRET": "x" * 32,
+    }
     assert not load({}).limits_rates
     assert load({"RATE_LIMITS": "on"}).limits_rates
     assert load(production).limits_rates
@@ -326,3 +332,35 @@ def test_limits_are_on_in_production_and_off_in_development() -> None:
 def test_limit_of_another_form_is_refused_at_the_start(text: str) -> None:
     with pytest.raises(SettingsError):
         load({"RATE_LIMIT_PEOPLE": text})
+
+
+def test_what_costs_several_counts_as_several_or_not_at_all() -> None:
+    windows = MovingWindows()
+    assert windows.spend("a", 3, 60, 0.0, 4) == (False, 3, 60.0)
+    assert len(windows) == 0
+    assert windows.spend("a", 3, 60, 1.0, 2) == (True, 1, 61.0)
+    assert windows.spend("a", 3, 60, 2.0, 2) == (False, 1, 61.0)
+    assert windows.spend("a", 3, 60, 3.0) == (True, 0, 61.0)
+
+
+async def test_addresses_are_counted_and_too_many_refused_whole(
+    client: httpx.AsyncClient,
+    room: asyncpg.Record,
+    headers: Headers,
+    configure: Configure,
+) -> None:
+    path = f"/api/v1/rooms/{room['id']}/participants"
+    configure(RATE_LIMITS=True, RATE_LIMIT_ADDRESSES="3/minute")
+    lines = [{"email": f"p{number}@example.org"} for number in range(4)]
+
+    refused = await client.post(f"{path}/bulk", json={"participants": lines}, headers=headers)
+    allowed = await client.post(f"{path}/bulk", json={"participants": lines[:2]}, headers=headers)
+    one = await client.post(path, json=lines[2], headers=headers)
+    another = await client.post(path, json=lines[3], headers=headers)
+    by_id = await client.post(
+        path, json={"userId": (await factories.user())["id"]}, headers=headers
+    )
+
+    answers = (refused, allowed, one, another, by_id)
+    assert [each.status_code for each in answers] == [429, 200, 201, 429, 201]
+    assert int(another.headers["retry-after"]) > 0

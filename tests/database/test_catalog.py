@@ -341,8 +341,19 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     winners.indexes["winners_roomId_createdAt_id_idx"] = (
         'btree ("roomId", "createdAt" DESC, id DESC) WHERE ("deletedAt" IS NULL)'
     )
-    expected.tables["participants"].indexes["participants_roomId_joinedAt_id_idx"] = (
+    participants = expected.tables["participants"]
+    participants.indexes["participants_roomId_joinedAt_id_idx"] = (
         'btree ("roomId", "joinedAt", id) WHERE ("deletedAt" IS NULL)'
+    )
+    participants.columns["userId"] = TEXT_OR_NULL
+    participants.columns["email"] = TEXT_OR_NULL
+    participants.columns["name"] = TEXT_OR_NULL
+    participants.columns["acceptedAt"] = TIME_OR_NULL
+    participants.indexes["participants_email_roomId_key"] = (
+        'UNIQUE btree (email, "roomId") WHERE (email IS NOT NULL)'
+    )
+    participants.constraints["participants_person_check"] = (
+        'CHECK ((("userId" IS NOT NULL) OR (email IS NOT NULL) OR ("deletedAt" IS NOT NULL)))'
     )
     expected.tables["audit_log"] = Table(
         columns={

@@ -250,6 +250,80 @@ async def test_rooms_that_are_there_already_are_counted(db: Any) -> None:
     assert [tuple(row) for row in await db.fetch(counts)] == [("app_current", 1, 1, 0)]
 
 
+BEFORE_ADDRESSES = CHAIN[CHAIN.index("who_accepted") - 1]
+
+
+async def test_who_is_in_a_room_already_is_known_by_the_present_address(db: Any) -> None:
+    await upgrade("init")
+    await _fill_init(db)
+    await upgrade(BEFORE_ADDRESSES)
+    await db.execute(
+        """INSERT INTO "users" ("id", "email", "updatedAt", "deletedAt") VALUES
+             ('opener', 'opener@example.org', now(), NULL),
+             ('gone', 'gone@example.org', now(), now());
+           UPDATE "rooms" SET "createdBy" = 'opener';
+           INSERT INTO "participants" ("id", "userId", "roomId", "updatedAt")
+           SELECT u."id" || r."id", u."id", r."id", now() FROM "users" u, "rooms" r
+           ON CONFLICT DO NOTHING"""
+    )
+    await upgrade()
+    rows = await db.fetch(
+        'SELECT u.email AS theirs, p.email, p."acceptedAt" = p."joinedAt" AS accepted, '
+        'u."deletedAt" IS NULL AS alive, r."createdBy" = u.id AS opened FROM participants p '
+        'JOIN users u ON u.id = p."userId" JOIN rooms r ON r.id = p."roomId"'
+    )
+    assert {row["opened"] for row in rows} == {row["alive"] for row in rows} == {True, False}
+    for row in rows:
+        assert row["email"] == (row["theirs"] if row["alive"] else None)
+        assert row["accepted"] == (True if row["opened"] else None)
+
+
+async def test_who_has_no_account_has_one_on_the_way_back_and_keeps_what_was_won(db: Any) -> None:
+    await upgrade("init")
+    await _fill_init(db)
+    await upgrade()
+    (room, prize) = await db.fetchrow('SELECT "roomId", id FROM prizes')
+    somebody = await db.fetchval('SELECT "userId" FROM participants WHERE "roomId" = $1', room)
+    await db.execute(
+        """INSERT INTO "users" ("id", "email", "updatedAt") VALUES
+             ('elsewhere', 'elsewhere@example.org', now());
+           UPDATE "participants" SET "email" = NULL"""
+    )
+    await db.execute("UPDATE users SET email = 'somebody@example.org' WHERE id = $1", somebody)
+    await db.execute(
+        """INSERT INTO "participants" ("id", "roomId", "email", "name", "deletedAt", "updatedAt")
+           VALUES
+             ('new', $1, 'new@example.org', 'New', NULL, now()),
+             ('twice', $1, 'somebody@example.org', 'Twice', NULL, now()),
+             ('known', $1, 'elsewhere@example.org', NULL, NULL, now()),
+             ('given up', $1, NULL, NULL, now(), now())""",
+        room,
+    )
+    for each in ("new", "twice", "given up"):
+        await db.execute(
+            'INSERT INTO "winners" ("id", "roomId", "participantId", "prizeId") '
+            "VALUES ($1, $2, $1, $3)",
+            each,
+            room,
+            prize,
+        )
+    winners = await db.fetchval("SELECT count(*) FROM winners")
+    await downgrade(BEFORE_ADDRESSES)
+    rows = await db.fetch(
+        'SELECT p.id, u.email, u.name FROM participants p JOIN users u ON u.id = p."userId" '
+        "WHERE p.id IN ('new', 'twice', 'known', 'given up') ORDER BY p.id"
+    )
+    assert [tuple(row) for row in rows] == [
+        ("given up", "given up@invited.invalid", None),
+        ("known", "elsewhere@example.org", None),
+        ("new", "new@example.org", "New"),
+        ("twice", "twice@invited.invalid", "Twice"),
+    ]
+    assert await db.fetchval("SELECT count(*) FROM winners") == winners
+    await upgrade()
+    assert await db.fetchval("SELECT email FROM participants WHERE id = 'new'") == "new@example.org"
+
+
 @pytest.mark.parametrize("stage", CHAIN)
 async def test_the_way_back_restores_the_schema_of_every_stage(db: Any, stage: str) -> None:
     await upgrade("init")
