@@ -1,5 +1,6 @@
 """The only wiring: every part of the application is put together here."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,7 +13,7 @@ from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin, YamlRenderPlugin
-from litestar.openapi.spec import Components, Reference, SecurityScheme, Tag
+from litestar.openapi.spec import Components, Reference, SecurityScheme, Server, Tag
 from litestar.static_files import create_static_files_router
 from litestar_granian import GranianPlugin
 
@@ -37,10 +38,12 @@ from app.http.errors import answer_error
 from app.http.headers import add_headers
 from app.http.idempotency import Idempotency
 from app.http.methods import Options, answer_preflight, serve_head
+from app.http.public_path import public, take_off_public_path
 from app.http.queries import refuse_odd_queries
 from app.http.time_limit import TimeLimit
 from app.ops import health
 from app.ops.exposition import metrics, sampled
+from app.ops.idle import closing_idle
 from app.ops.launch import Launch, LeanLitestar
 from app.ops.lifeline import follow_lifeline
 from app.ops.logs import configure_logs
@@ -92,6 +95,7 @@ class EventPlatform(LeanLitestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve, and tell how it went."""
+        take_off_public_path(scope)
         served: Any = super().__call__
         if special := SPECIAL_METHODS.get(scope.get("method", "")):
             served = partial(special, served)
@@ -137,7 +141,7 @@ def create_app() -> Litestar:
         exception_handlers={HTTPException: answer_error, Exception: answer_error},
         cors_config=_cors(current),
         openapi_config=_openapi(),
-        lifespan=[*([tracing.sent] if traced else []), database_pool, maintenance],
+        lifespan=[*([tracing.sent] if traced else []), database_pool, maintenance, silence],
         logging_config=None,
         state=State({"checks": _checks(current)}),
         plugins=[
@@ -173,6 +177,14 @@ async def database_pool(app: Litestar) -> AsyncIterator[None]:
         if (redis := shared_redis()) is not None:
             await redis.close()
         await DB.close_connection_pool()
+
+
+@asynccontextmanager
+async def silence(app: Litestar) -> AsyncIterator[None]:  # noqa: ARG001 - Litestar's signature
+    """Close connections on which nothing happens."""
+    port = os.environ.get("LITESTAR_PORT")
+    async with closing_idle(None if port is None else int(port), settings().IDLE_SECONDS):
+        yield
 
 
 @asynccontextmanager
@@ -218,12 +230,13 @@ def _openapi() -> openapi.Config:
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes),
         tags=[Tag(name=name) for name in TAGS],
+        servers=[Server(url=settings().public_path or "/")],
         render_plugins=[
             SwaggerRenderPlugin(
                 favicon=NO_ICON,
-                js_url=f"{SWAGGER_PATH}/swagger-ui-bundle.js",
-                css_url=f"{SWAGGER_PATH}/swagger-ui.css",
-                standalone_preset_js_url=f"{SWAGGER_PATH}/swagger-ui-standalone-preset.js",
+                js_url=public(f"{SWAGGER_PATH}/swagger-ui-bundle.js"),
+                css_url=public(f"{SWAGGER_PATH}/swagger-ui.css"),
+                standalone_preset_js_url=public(f"{SWAGGER_PATH}/swagger-ui-standalone-preset.js"),
             ),
             JsonRenderPlugin(),
             YamlRenderPlugin(),

@@ -6,21 +6,42 @@ import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 from dotenv import dotenv_values
+
+from app.deferred import deferred
+
+if TYPE_CHECKING:
+    import zxcvbn
+else:
+    zxcvbn = deferred("zxcvbn")
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 DATA_DIRECTORY = PROJECT_ROOT / ".data"
 """What a development server keeps: its embedded PostgreSQL. Safe to delete."""
 
 DEVELOPMENT_SECRET = "development-only-secret-change-me-in-production"  # noqa: S105 - public
+MAKE_ONE = "make one with `openssl rand -base64 48`"
 EXAMPLE_SECRETS = frozenset({DEVELOPMENT_SECRET, "your-secret-key-here", "change-me"})
 SHORTEST_SECRET_BYTES = 32
+LEAST_GUESSES_LOG10 = 0.87
+"""For each character of a secret, by zxcvbn's estimate: random hex and base64 reach 0.9 to 1, words
+and what repeats itself do not."""
+LONGEST_ESTIMATED = 72
+"""Characters; the estimate takes the square of them."""
 ADMIN_OFF = "off"
-ADMIN_PATH_FORM = re.compile(r"(/(?!(api|health|rooms|schema|verify)(/|$))[\w.-]+)+|off", re.ASCII)
+OWN_PATHS = frozenset({"api", "health", "metrics", "rooms", "schema", "verify"})
+"""What the paths of the service begin with, besides ADMIN_PATH."""
+ADMIN_PATH_FORM = re.compile(r"(/[\w.-]+)+|off", re.ASCII)
+PUBLIC_URL_FORM = re.compile(r"https?://[^/?#@\s]+((/(?!\.\.?(/|$))[\w.~-]+)*)", re.ASCII)
+PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+TAKEN_NAMES = frozenset({"demo", "login", "logout", "me", "refresh", "revocations", "sessions"})
+"""Of the endpoints beside those of the providers, and of the demo people."""
+TENANT = "{tenantid}"
+LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 # Options of a Prisma URL that are not PostgreSQL's; asyncpg would send them to the server.
 PRISMA_URL_OPTIONS = frozenset(
@@ -50,19 +71,41 @@ class SecondFactor(StrEnum):
     REQUIRED = "required"
 
 
+class ResponseMode(StrEnum):
+    """How a browser brings a provider's answer back: in the address, or in a form that it posts."""
+
+    QUERY = "query"
+    FORM_POST = "form_post"
+
+
 RateLimit = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
 """`100/minute`: so many in any minute."""
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Grace = Annotated[float, msgspec.Meta(ge=0, le=60)]
 WebAddress = Annotated[str, msgspec.Meta(pattern="^https?://.")]
+TenantId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
 class OidcProvider(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """An OpenID Connect provider that people may sign in with."""
 
-    issuer: str
-    """Exactly as its discovery document says; without a trailing slash if it has none there."""
+    issuer: WebAddress
+    """Exactly as its discovery document says; without a trailing slash if it has none there.
+    `{tenantid}` stands for each of `tenants`."""
     client_id: str
     client_secret: str
+    scope: Annotated[str, msgspec.Meta(pattern=r"(^| )openid( |$)")] = "openid email profile"
+    """What is asked for."""
+    response_mode: ResponseMode = ResponseMode.QUERY
+    trusts_email: bool = False
+    """Whether an address counts as verified if the provider says nothing of that."""
+    tenants: tuple[TenantId, ...] = ()
+    """Whose people may sign in, of an issuer that many organizations share."""
+
+    def __post_init__(self) -> None:
+        """Refuse an issuer of nobody, and tenants of nothing."""
+        if (TENANT in self.issuer) != bool(self.tenants):
+            raise ValueError(f"tenants and an issuer with {TENANT} need each other")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,12 +134,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     REQUEST_SECONDS: Seconds = 20.0
     """Longest time for a request; then it is answered with 503."""
 
+    IDLE_SECONDS: Seconds = 75.0
+    """Longest time for which a connection may be silent, before a request or between two; more than
+    REQUEST_SECONDS, and more than a proxy in front keeps its own."""
+
     JWT_SECRET: tuple[str, ...] = (DEVELOPMENT_SECRET,)
     """Secrets of the access tokens, separated by commas: the first signs, all verify. At least 32
     bytes each in production."""
 
+    REFRESH_GRACE_SECONDS: Grace = 10.0
+    """How long a refresh token that was just replaced buys its successor again, for answers that
+    were lost and for several tabs; 0: never, at most 60."""
+
     PUBLIC_URL: WebAddress = "http://127.0.0.1:8000"
-    """Where clients reach this service; the issuer of its tokens."""
+    """Where clients reach this service; the issuer of its tokens. Production wants https. It
+    may have a path."""
+
+    ALLOW_HTTP: bool = False
+    """Whether production may have a PUBLIC_URL without https, over which anybody on the way reads
+    tokens and passwords: for a network of one's own."""
 
     FRONTEND_URL: WebAddress = "http://localhost:3000"
     """The web front-end that people come back to after signing in at a provider."""
@@ -190,6 +246,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.in_production if self.RATE_LIMITS is None else self.RATE_LIMITS
 
     @property
+    def public_path(self) -> str:
+        """The path of PUBLIC_URL, before all of ours: `/events`, or nothing."""
+        return urlsplit(self.PUBLIC_URL).path
+
+    @property
+    def admin_path(self) -> str:
+        """Where browsers find the administrators' page."""
+        return f"{self.public_path}{self.ADMIN_PATH}"
+
+    @property
+    def serves_https(self) -> bool:
+        """Whether browsers come by HTTPS."""
+        return self.PUBLIC_URL.startswith("https://")
+
+    @property
     def demo_password(self) -> str:
         """What the demo people sign in with, in development."""
         return self.DEMO_PASSWORD or "password123"
@@ -213,8 +284,10 @@ def load(environ: Mapping[str, str]) -> Settings:
         loaded = msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"The environment is not valid: {error}") from error
-    if not ADMIN_PATH_FORM.fullmatch(loaded.ADMIN_PATH):
-        raise SettingsError("ADMIN_PATH is a path like /admin, or off.")
+    _require_sound_paths(loaded)
+    _require_sound_providers(loaded)
+    if loaded.IDLE_SECONDS <= loaded.REQUEST_SECONDS:
+        raise SettingsError("IDLE_SECONDS has to be more than REQUEST_SECONDS.")
     if loaded.in_production:
         _refuse_insecure(loaded, given)
     return loaded
@@ -261,6 +334,7 @@ def _providers(text: str) -> Any:
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "ADMIN_MFA_KEY": _list,
+    "ALLOW_HTTP": _switch,
     "CORS_ORIGINS": _list,
     "DATABASE_DIRECT_URL": postgresql_url,
     "DATABASE_URL": postgresql_url,
@@ -295,6 +369,38 @@ def _from_file() -> dict[str, str | None]:
         raise SettingsError(f"{file} can't be read: {error}.") from error
 
 
+def _require_sound_paths(loaded: Settings) -> None:
+    if not ADMIN_PATH_FORM.fullmatch(loaded.ADMIN_PATH) or _first(loaded.ADMIN_PATH) in OWN_PATHS:
+        raise SettingsError("ADMIN_PATH is a path like /admin that nothing else has, or off.")
+    if not PUBLIC_URL_FORM.fullmatch(loaded.PUBLIC_URL):
+        raise SettingsError(
+            "PUBLIC_URL is an address like https://example.org or https://example.org/events."
+        )
+    # Of a request for /api/…, nobody could tell whether a proxy has taken the path off.
+    taken = {*OWN_PATHS, _first(loaded.ADMIN_PATH)} - {ADMIN_OFF}
+    if _first(loaded.public_path) in taken:
+        raise SettingsError(
+            f"PUBLIC_URL: its path can't begin with one of {', '.join(sorted(taken))}."
+        )
+
+
+def _first(path: str) -> str:
+    return path.removeprefix("/").partition("/")[0]
+
+
+def _require_sound_providers(loaded: Settings) -> None:
+    for name, provider in loaded.OIDC_PROVIDERS.items():
+        if not PROVIDER_NAME.fullmatch(name) or name in TAKEN_NAMES:
+            raise SettingsError(f"OIDC_PROVIDERS: {name!r} can't be the name of a provider.")
+        posts = provider.response_mode is ResponseMode.FORM_POST
+        is_local = urlsplit(loaded.PUBLIC_URL).hostname in LOCAL_HOSTS
+        if posts and not (loaded.serves_https or is_local):
+            raise SettingsError(
+                f"OIDC_PROVIDERS: browsers keep the cookie that the form_post of {name} needs "
+                "with HTTPS alone, and PUBLIC_URL has none."
+            )
+
+
 def _refuse_insecure(loaded: Settings, given: Mapping[str, Any]) -> None:
     faults = []
     if loaded.DATABASE_URL is None:
@@ -302,6 +408,11 @@ def _refuse_insecure(loaded: Settings, given: Mapping[str, Any]) -> None:
     faults += _faults_of_secret("JWT_SECRET", loaded.JWT_SECRET, given)
     if loaded.ADMIN_MFA is not SecondFactor.OFF:
         faults += _faults_of_secret("ADMIN_MFA_KEY", loaded.ADMIN_MFA_KEY, given)
+    if not (loaded.ALLOW_HTTP or loaded.serves_https):
+        faults.append(
+            f"PUBLIC_URL is {loaded.PUBLIC_URL}, over which anybody on the way reads tokens: "
+            "use https, or set ALLOW_HTTP=1 in a network of your own."
+        )
     if loaded.DEMO_PASSWORD is not None:
         faults.append("DEMO_PASSWORD is for development only.")
     if faults:
@@ -315,5 +426,16 @@ def _faults_of_secret(name: str, secrets: tuple[str, ...], given: Mapping[str, A
     if any(len(secret.encode()) < SHORTEST_SECRET_BYTES for secret in secrets):
         faults.append(f"{name} is shorter than {SHORTEST_SECRET_BYTES} bytes.")
     if EXAMPLE_SECRETS.intersection(secrets):
-        faults.append(f"{name} is an example; make one with `openssl rand -base64 48`.")
+        faults.append(f"{name} is an example; {MAKE_ONE}.")
+    elif not faults and not all(map(_looks_random, secrets)):
+        faults.append(f"{name} can be guessed: it is made of words or repeats itself; {MAKE_ONE}.")
     return faults
+
+
+def _looks_random(secret: str) -> bool:
+    """Tell whether guessing a secret takes about as long as its length says."""
+    text = secret[:LONGEST_ESTIMATED]
+    # What a machine makes is ASCII; the words that are known are English.
+    if not text.isascii():
+        return False
+    return float(zxcvbn.zxcvbn(text)["guesses_log10"]) >= LEAST_GUESSES_LOG10 * len(text)

@@ -2,9 +2,11 @@
 
 import functools
 import itertools
-import logging
 import os
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,7 +24,6 @@ from app.settings import DATA_DIRECTORY, settings
 from app.tables import TABLES
 from tests import factories
 from tests.answers import Headers, check_description
-from tests.logged import collect
 
 # A busy machine is no reason to fail, and the same examples everywhere none to be surprised.
 hypothesis_settings.register_profile(
@@ -33,7 +34,11 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("project")
 
-logging.setLogRecordFactory(collect)
+pytest_plugins = ["tests.logged"]
+
+FEW_FILES = 3
+WORKERS_PER_CORE = 2
+"""Most of the time is spent waiting."""
 
 TEMPLATE = f"template_{os.getpid()}"
 _numbers = itertools.count()
@@ -43,10 +48,27 @@ EMPTY = f"DO $$ BEGIN SET LOCAL session_replication_role = replica; {_DELETES} E
 """Empties every table, faster than TRUNCATE where there are few rows, and without triggers."""
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Search the logs after everything else has logged."""
-    items.sort(key=lambda item: item.path.name == "test_secrets_in_logs.py")
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Start none for a few files: these are done before workers would have started."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    named = [Path(argument.partition("::")[0]) for argument in config.args]
+    if len(named) <= FEW_FILES and all(path.suffix == ".py" for path in named):
+        return 0
+    return len(os.sched_getaffinity(0)) * WORKERS_PER_CORE
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the files of each run below a directory of its own, removed when it ends.
+
+    What is usual has one parent for all runs, which each closes to others when it starts: also to
+    the user as whom root's runs let PostgreSQL run.
+    """
+    if config.option.basetemp is None:
+        config.option.basetemp = tempfile.mkdtemp(prefix="event-platform-")
+        remove = functools.partial(shutil.rmtree, config.option.basetemp, ignore_errors=True)
+        config.add_cleanup(remove)
 
 
 def url_of(server: str, database: str) -> str:

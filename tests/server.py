@@ -28,7 +28,8 @@ GREETINGS = ("  Sign in       POST ", "                Sign in as ")
 START_SECONDS = 60
 STOP_SECONDS = 60
 COMMAND = ("uv", "run", "litestar", "run")
-PRODUCTION = {"ENVIRONMENT": "production", "JWT_SECRET": "a-secret-of-more-than-32-bytes-for-tests"}
+RANDOM_SECRET = "kU7xN2vQe9RmT4yLz8WbH1sJd6FgC3aP"
+PRODUCTION = {"ENVIRONMENT": "production", "JWT_SECRET": RANDOM_SECRET, "ALLOW_HTTP": "1"}
 
 FIRST_PORT, LAST_PORT = 20_000, 32_767
 """Below those that Linux gives to outgoing connections: one of these could take a port that was

@@ -306,13 +306,15 @@ def test_production_refuses_insecure_settings_and_names_all_of_them(checkout: Pa
         ended,
         "Production refuses to start: DATABASE_URL is missing. JWT_SECRET is shorter than 32 bytes."
         " JWT_SECRET is an example; make one with `openssl rand -base64 48`."
+        " PUBLIC_URL is http://127.0.0.1:8000, over which anybody on the way reads tokens:"
+        " use https, or set ALLOW_HTTP=1 in a network of your own."
         " DEMO_PASSWORD is for development only.",
     )
 
 
 def test_production_refuses_a_missing_secret() -> None:
     with pytest.raises(SettingsError, match=r"refuses to start: JWT_SECRET is missing\.$"):
-        load({"ENVIRONMENT": "production", "DATABASE_URL": "postgresql://h/d"})
+        load({**PRODUCTION, "JWT_SECRET": "", "DATABASE_URL": "postgresql://h/d"})
 
 
 def test_production_serves_a_migrated_database_by_the_plans_url(

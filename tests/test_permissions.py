@@ -176,6 +176,7 @@ ELSEWHERE = [
         Endpoint("GET", f"/auth/{{provider}}{step}", frozenset(), also=NOT_CONFIGURED)
         for step in ("", "/url", "/callback")
     ),
+    Endpoint("POST", "/auth/{provider}/callback", frozenset(), also=NOT_CONFIGURED),
 ]
 OPEN_TO_ALL = [
     "/health/live",

@@ -1,11 +1,16 @@
 """Settings: what is wrong is told in one line, by its name, before anything starts."""
 
 import os
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.settings import SettingsError, load, settings
+from tests.server import PRODUCTION, RANDOM_SECRET
+
+READY = {**PRODUCTION, "DATABASE_URL": "postgresql://127.0.0.1/events"}
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,20 @@ from app.settings import SettingsError, load, settings
         ("FRONTEND_URL", "app.example"),
         ("LOCK_SECONDS", "soon"),
         ("PUBLIC_URL", "events.example"),
+        ("PUBLIC_URL", "https://events.example/a b"),
+        ("PUBLIC_URL", "https://events.example/a;b"),
+        ("PUBLIC_URL", "https://events.example/a//b"),
+        ("PUBLIC_URL", "https://events.example/../b"),
+        ("PUBLIC_URL", "https://events.example/a?b=c"),
+        ("PUBLIC_URL", "https://events.example/a#b"),
+        ("PUBLIC_URL", "https://somebody@events.example"),
+        ("PUBLIC_URL", "https:///events"),
+        ("PUBLIC_URL", "https://events.example/api"),
+        ("PUBLIC_URL", "https://events.example/admin/events"),
+        ("PUBLIC_URL", "https://events.example/rooms/events"),
+        ("REFRESH_GRACE_SECONDS", "-1"),
+        ("REFRESH_GRACE_SECONDS", "61"),
+        ("REFRESH_GRACE_SECONDS", "nan"),
         ("REDIS_URL", "127.0.0.1:6379"),
         ("REQUEST_SECONDS", "-3"),
         ("STATEMENT_SECONDS", "0"),
@@ -58,3 +77,44 @@ def test_the_environment_comes_before_the_file(
     read = settings.__wrapped__()
     assert read.PUBLIC_URL == "https://environment.example"
     assert read.FRONTEND_URL == "https://file.example"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "x" * 48,
+        "ab" * 24,
+        "aB3$" * 12,
+        "changeme" * 5,
+        "0123456789" * 4,
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        "qwertyuiopasdfghjklzxcvbnm1234567890",
+        "correct horse battery staple please now",
+        "my super secret jwt key for the event platform",
+        "Ju5t-4-L33t-S3cr3t-F0r-Pr0duct10n!",
+        "совершенно-секретный-ключ-платформы",
+    ],
+)
+@pytest.mark.parametrize("name", ["JWT_SECRET", "ADMIN_MFA_KEY"])
+def test_production_refuses_a_secret_that_can_be_guessed(name: str, secret: str) -> None:
+    good = {**READY, "ADMIN_MFA": "required", "ADMIN_MFA_KEY": RANDOM_SECRET}
+    for given in (secret, f"{RANDOM_SECRET},{secret}"):
+        with pytest.raises(SettingsError, match=f"{name} can be guessed") as refused:
+            load({**good, name: given})
+        assert secret not in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("make", [secrets.token_hex, secrets.token_urlsafe])
+def test_a_random_secret_will_do(make: Callable[[int], str]) -> None:
+    given = tuple(make(48) for _ in range(5))
+    assert given == load({**READY, "JWT_SECRET": ",".join(given)}).JWT_SECRET
+
+
+def test_production_wants_https_unless_it_is_told_otherwise() -> None:
+    plain = {name: value for name, value in READY.items() if name != "ALLOW_HTTP"}
+    for address in ({}, {"PUBLIC_URL": "http://events.example"}):
+        with pytest.raises(SettingsError, match=r"PUBLIC_URL is http://.* ALLOW_HTTP=1"):
+            load({**plain, **address})
+        assert load({**plain, **address, "ALLOW_HTTP": "1"}).in_production
+    assert load({**plain, "PUBLIC_URL": "https://events.example"}).in_production

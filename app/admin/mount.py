@@ -23,6 +23,7 @@ from app.admin.attempts import Visitor, is_known, visited_by, visitor_at
 from app.auth.throttle import address_of
 from app.errors import Forbidden, ValidationFailed
 from app.http.bodies import LARGEST_BODY_BYTES, decode_any
+from app.http.public_path import public
 from app.settings import ADMIN_OFF, Settings, settings
 
 COOKIE_SCOPE = re.compile(r"; *(Path|SameSite|Secure)\b[^;]*", re.IGNORECASE)
@@ -67,7 +68,7 @@ class AdminPage:
 
     def __init__(self, current: Settings) -> None:
         """Build nothing yet."""
-        self._path = current.ADMIN_PATH
+        self._path = current.admin_path
         self._is_secure = current.in_production
         self._public_host = urlsplit(current.PUBLIC_URL).netloc
         self._building = asyncio.Lock()
@@ -129,7 +130,7 @@ class AdminPage:
         That is the address, or a browser in which somebody has signed in: it may go on when others
         at its address have used up what the address has.
         """
-        path = unquote(scope["raw_path"].decode("latin-1")).partition("?")[0]
+        path = public(unquote(scope["raw_path"].decode("latin-1")).partition("?")[0])
         counted = visitor.address
         if path.endswith(SIGN_IN_PATH) and await is_known(visitor.browser):
             counted = f"browser {visitor.browser}"

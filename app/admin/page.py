@@ -176,7 +176,7 @@ def _is_kept(route: BaseRoute) -> bool:
 def _sign_in_first(connection: HTTPConnection, _: AuthenticationError) -> Response:
     """Answer who is not signed in: a person who follows a link is led to the sign-in."""
     if "text/html" in connection.headers.get("accept", ""):
-        return RedirectResponse(f"{settings().ADMIN_PATH}/", status_code=303)
+        return RedirectResponse(f"{settings().admin_path}/", status_code=303)
     return JSONResponse({"error": "Auth failed"}, status_code=401)
 
 

@@ -294,6 +294,6 @@ class AuthenticatorFirst:
 
 def _set_up_first(headers: Headers) -> Response:
     if "text/html" in headers.get("accept", ""):
-        return RedirectResponse(f"{settings().ADMIN_PATH}/api/mfa-setup/", status_code=303)
+        return RedirectResponse(f"{settings().admin_path}/api/mfa-setup/", status_code=303)
     content = {"detail": "Set up an authenticator first."}
     return JSONResponse(content, 403, {"X-Second-Factor": "required"})

@@ -76,7 +76,8 @@ class AuthController(Controller):
         """Exchange a refresh token for the next one and a new access token.
 
         Keep the new refresh token and forget the old one. If the answer was lost, ask again with
-        the old one within 30 seconds. Used later than that, an old one ends the session.
+        the old one within 10 seconds, or what the server's REFRESH_GRACE_SECONDS says. Used later
+        than that, an old one ends the session.
         """
         account = settings().limits_rates and await sessions.account_of(data.refreshToken)
         if account:

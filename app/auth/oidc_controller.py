@@ -1,19 +1,23 @@
 """HTTP of signing in with a provider: the browser leaves, and comes back."""
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Controller, Request, Response, get
+import msgspec
+from litestar import Controller, Request, Response, get, post
 from litestar.datastructures import Cookie
 from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
-from litestar.params import FromPath, QueryParameter
-from litestar.status_codes import HTTP_302_FOUND
+from litestar.params import FromPath, QueryParameter, URLEncodedBody
+from litestar.status_codes import HTTP_302_FOUND, HTTP_303_SEE_OTHER
 
 from app.auth import people, service
 from app.auth.guards import provide_device
 from app.auth.limits import Policy
+from app.auth.pending import ProviderAnswer, cookie_name, cookie_path
+from app.auth.providers import Provider, provider_named
 from app.auth.schemas import SignInUrl
 from app.auth.sessions import Device, TokenPair
 from app.auth.throttle import spend_by_account
@@ -21,6 +25,7 @@ from app.deferred import deferred
 from app.errors import (
     AppError,
     Forbidden,
+    InvalidToken,
     NotFound,
     OAuthNotConfigured,
     RateLimitExceeded,
@@ -36,7 +41,9 @@ if TYPE_CHECKING:
 else:
     oidc = deferred("app.auth.oidc")
 
-COOKIE = "sign_in"
+LARGEST_FORM_BYTES = 32 * 1024
+USED_COOKIE = "used_cookie"
+"""Where a request's state keeps the cookie that it came back with, which has served."""
 RedirectUrl = Annotated[
     str,
     QueryParameter(
@@ -62,7 +69,8 @@ def back_to_login(request: Request[Any, Any, Any], exception: Exception) -> Resp
     failure = {"error": "oauth_failed"}
     if isinstance(exception, Forbidden):
         failure["reason"] = exception.code
-    return _redirect(f"{settings().FRONTEND_URL}/login?{urlencode(failure)}")
+    used = [request.state[USED_COOKIE]] if USED_COOKIE in request.state else []
+    return _redirect(request, f"{settings().FRONTEND_URL}/login?{urlencode(failure)}", used)
 
 
 async def accept_any_query(_: Request[Any, Any, Any]) -> None:
@@ -84,17 +92,23 @@ class OidcController(Controller):
         summary="Sign in with a provider",
     )
     async def begin(
-        self, provider: FromPath[str], redirect_url: RedirectUrl = "/"
+        self,
+        provider: FromPath[str],
+        request: Request[Any, Any, Any],
+        redirect_url: RedirectUrl = "/",
     ) -> Response[None]:
         """Send the browser to the provider: `google`, or another configured one."""
-        chosen = oidc.provider_named(provider)
+        chosen = provider_named(provider)
         departure = await oidc.depart(
             chosen,
             oidc.checked_redirect_url(redirect_url),
             secrets.token_bytes(oidc.STATE_BYTES),
+            request.cookies,
             service.utc_now(),
         )
-        return _redirect(departure.url, _cookie(chosen, departure.cookie))
+        forgotten = [_cookie(chosen, name, None) for name in departure.forgotten]
+        kept = _cookie(chosen, departure.cookie, departure.value)
+        return _redirect(request, departure.url, [*forgotten, kept])
 
     @get(
         "/url",
@@ -105,7 +119,7 @@ class OidcController(Controller):
         self, provider: FromPath[str], redirect_url: RedirectUrl = "/"
     ) -> Data[SignInUrl]:
         """Tell where to send the browser: an address of ours, which gives it a cookie."""
-        chosen = oidc.provider_named(provider)
+        chosen = provider_named(provider)
         query = urlencode({"redirect_url": oidc.checked_redirect_url(redirect_url)})
         return Data(SignInUrl(f"{settings().PUBLIC_URL}{chosen.path}?{query}"))
 
@@ -123,14 +137,46 @@ class OidcController(Controller):
         device: NamedDependency[Device],
     ) -> Response[None]:
         """Send the browser on to the front-end, with tokens in the fragment of the address."""
-        chosen = oidc.provider_named(provider)
-        now = service.utc_now()
-        query = {name: request.query_params.get(name, "") for name in request.query_params}
-        arrival = await oidc.arrive(chosen, query, request.cookies.get(COOKIE), now)
-        account = f"{chosen.name} {arrival.identity.subject}"
-        await spend_by_account(request, Policy.OAUTH, account)
-        pair = await people.sign_in(arrival, device, now)
-        return _redirect(_front_end(pair, arrival.redirect_url), _cookie(chosen, None))
+        answer = msgspec.convert(dict(request.query_params), ProviderAnswer)
+        return await _finish(provider_named(provider), answer, request, device)
+
+    @post(
+        "/callback",
+        status_code=HTTP_303_SEE_OTHER,
+        request_max_body_size=LARGEST_FORM_BYTES,
+        responses=refusals(OAuthNotConfigured),
+        summary="Back from a provider, with a form",
+    )
+    async def finish_posted(
+        self,
+        provider: FromPath[str],
+        data: URLEncodedBody[ProviderAnswer],
+        request: Request[Any, Any, Any],
+        device: NamedDependency[Device],
+    ) -> Response[None]:
+        """Do the same for a provider that has the browser post its answer."""
+        return await _finish(provider_named(provider), data, request, device)
+
+
+async def _finish(
+    provider: Provider, answer: ProviderAnswer, request: Request[Any, Any, Any], device: Device
+) -> Response[None]:
+    """Learn who came back, and sign them in.
+
+    Raises:
+        InvalidToken: The browser did not begin this, or the provider says nothing to believe.
+    """
+    used = _cookie(provider, cookie_name(answer.state), None)
+    if used.key in request.cookies:
+        request.state[USED_COOKIE] = used
+    if provider.posts != (request.method == "POST"):
+        raise InvalidToken(private=f"{provider.name} was not asked to answer by {request.method}")
+    now = service.utc_now()
+    arrival = await oidc.arrive(provider, answer, request.cookies, now)
+    account = f"{provider.name} {arrival.identity.subject}"
+    await spend_by_account(request, Policy.OAUTH, account)
+    pair = await people.sign_in(arrival, device, now)
+    return _redirect(request, _front_end(pair, arrival.redirect_url), [used])
 
 
 def _front_end(pair: TokenPair, redirect_url: str) -> str:
@@ -144,23 +190,30 @@ def _front_end(pair: TokenPair, redirect_url: str) -> str:
     return f"{settings().FRONTEND_URL}/auth/callback#{urlencode(fragment)}"
 
 
-def _redirect(url: str, cookie: Cookie | None = None) -> Response[None]:
+def _redirect(
+    request: Request[Any, Any, Any], url: str, cookies: Sequence[Cookie]
+) -> Response[None]:
+    """Send the browser on; a form that it has posted is not posted there again."""
+    posted = request.method == "POST"
     return Response(
         content=None,
-        status_code=HTTP_302_FOUND,
+        status_code=HTTP_303_SEE_OTHER if posted else HTTP_302_FOUND,
         headers={"Location": url},
-        cookies=[cookie] if cookie else [],
+        cookies=cookies,
     )
 
 
-def _cookie(provider: "oidc.Provider", value: str | None) -> Cookie:
-    """Bind the browser to its sign-in, or let it go."""
+def _cookie(provider: Provider, name: str, value: str | None) -> Cookie:
+    """Bind the browser to a sign-in, or let it go.
+
+    A form that another site has it post comes with a cookie only if that is said here.
+    """
     return Cookie(
-        COOKIE,
-        path=f"{provider.path}/callback",
+        name,
+        path=cookie_path(provider),
         value=value or "",
         max_age=int(people.SIGN_IN_TTL.total_seconds()) if value else 0,
-        secure=settings().PUBLIC_URL.startswith("https://"),
+        secure=settings().serves_https or provider.posts,
         httponly=True,
-        samesite="lax",
+        samesite="none" if provider.posts else "lax",
     )

@@ -118,7 +118,7 @@ async def _new_person(identity: Identity) -> asyncpg.Record | None:
         'ON CONFLICT DO NOTHING RETURNING id, email, "deletedAt"',
         new_id(),
         identity.email,
-        identity.name and identity.name[:LONGEST_NAME],
+        (identity.name or "")[:LONGEST_NAME].strip() or None,
         picture if picture.startswith(("https://", "http://")) else None,
         identity.provider,
         identity.subject,

@@ -38,9 +38,6 @@ logger = logging.getLogger(__name__)
 
 SESSION_TTL = timedelta(days=30)
 """Since it was last refreshed."""
-SAME_SUCCESSOR_FOR = timedelta(seconds=30)
-"""How long a token that was just replaced buys its successor again: for answers that were lost,
-and for several tabs that refresh at once."""
 LONGEST_DEVICE = 512
 
 
@@ -133,12 +130,13 @@ async def _refresh_again(refresh_token: str, now: datetime) -> TokenPair:
         """
         SELECT s.id, s."userId", s."refreshToken", u.email,
                s."expiresAt" > now() AND u."deletedAt" IS NULL AS "isInForce",
-               s."previousRefreshToken" = $1 AND s."rotatedAt" > now() - $2::interval AS "isRecent"
+               $2 > interval '0' AND s."previousRefreshToken" = $1
+                   AND s."rotatedAt" > now() - $2 AS "isRecent"
         FROM sessions s JOIN users u ON u.id = s."userId"
         WHERE s."previousRefreshToken" = $1 OR s."refreshToken" = $1
         """,
         presented,
-        SAME_SUCCESSOR_FOR,
+        timedelta(seconds=settings().REFRESH_GRACE_SECONDS),
     ) or await _session_of_ancestor(refresh_token)
     if found is None:
         raise InvalidToken(private="the refresh token is of no session")

@@ -35,7 +35,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
     if path.startswith(AUTH_PATH):
         ours[b"cache-control"] = b"no-store"
     own = {name.lower() for name, _ in message["headers"]}
-    secure = settings().PUBLIC_URL.startswith("https://")
+    secure = settings().serves_https
     message["headers"] = [
         *(header for header in message["headers"] if header[0].lower() not in ours),
         *ours.items(),

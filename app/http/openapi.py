@@ -212,7 +212,7 @@ class Document(OpenAPI):
             _add_errors(method, path, operation)
             _add_security(path, operation)
         for _, _, operation in operations(document):
-            _close_bodies(document, operation.get("requestBody", {}))
+            _close_bodies(document, operation.get("requestBody", {}).get("content", {}).get(JSON))
             _add_examples(document, operation)
         whole: Json = _with_unions(document)
         return whole
@@ -285,7 +285,7 @@ def _with_unions(value: Any) -> Any:
 
 
 def _close_bodies(document: Json, part: Any) -> None:
-    """Say of every object that is sent to us that it has no other members."""
+    """Say of every object that is sent to us as JSON that it has no other members."""
     match part:
         case {"$ref": str(reference)}:
             component = document["components"]["schemas"][reference.rpartition("/")[2]]

@@ -9,6 +9,7 @@ from litestar.response.base import ASGIResponse
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_304_NOT_MODIFIED
 
 from app.database.versions import Precondition
+from app.http.public_path import public
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class Resource(Response[T]):
 
 def location(request: Request[Any, Any, Any], name: str) -> str:
     """Return the address of what was made just now by a POST to the address above it."""
-    return f"{request.url.path.rstrip('/')}/{name}"
+    return public(f"{request.url.path.rstrip('/')}/{name}")
 
 
 def _tags(request: Request[Any, Any, Any], header: str) -> list[str]:

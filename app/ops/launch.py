@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ from app.ops.lifeline import hold_lifeline
 from app.ops.logs import configure_logs
 from app.settings import ADMIN_OFF, settings
 
+if sys.platform != "win32":
+    import resource
+
 if TYPE_CHECKING:
     import click
     import rich
@@ -43,6 +47,9 @@ RUN_DEFAULTS = {
     "respawn_failed_workers": True,
     # From SIGTERM until a worker is killed: longer than a request and a batch of a job may take.
     "workers_kill_timeout": 30,
+    # Connections, silent ones too (see `idle.py`): few of these would keep everybody else out.
+    "backlog": 4096,
+    "backpressure": 20_000,
     # One thread for the network in each worker costs a tenth less than several that take turns.
     "runtime_mode": "st",
 }
@@ -88,12 +95,13 @@ class Launch(CLIPlugin):
         host, port = os.environ["LITESTAR_HOST"], int(os.environ["LITESTAR_PORT"])
         _require_free_port(host, port)
         _require_schedules(settings().SCHEDULES)
+        _open_many_files()
         with hold_lifeline(), _metrics_directory():
             try:
                 administrator = asyncio.run(_prepare_database())
             except (DatabaseUnavailable, EmbeddedServerError, MigrationError) as error:
                 raise SystemExit(str(error)) from error
-            _greet(f"http://{host}:{port}", administrator)
+            _greet(f"http://{host}:{port}{settings().public_path}", administrator)
             yield
 
 
@@ -104,6 +112,13 @@ def _metrics_directory() -> Iterator[None]:
         os.environ[METRICS_DIRECTORY] = directory
         yield
         del os.environ[METRICS_DIRECTORY]
+
+
+def _open_many_files() -> None:
+    """Let each worker have as many connections as the system allows; shells often say 1,024."""
+    if sys.platform != "win32":
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _require_free_port(host: str, port: int) -> None:
@@ -174,7 +189,7 @@ def _greet(url: str, administrator: tuple[str, str] | None) -> None:
         console.print(f"                {_how_to_administrate(administrator)}")
     if not settings().in_production:
         console.print(
-            "  Sign in       POST /api/v1/auth/login "
+            f"  Sign in       POST {settings().public_path}/api/v1/auth/login "
             f'{{"email": "alice@example.com", "password": "{settings().demo_password}"}}',
             soft_wrap=True,
         )

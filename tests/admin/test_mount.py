@@ -14,6 +14,7 @@ from app.asgi import create_app
 from app.settings import PROJECT_ROOT, SettingsError
 from tests import factories
 from tests.admin.staff import PASSWORD
+from tests.server import RANDOM_SECRET
 
 SLOW = ("fastapi", "pydantic", "piccolo_admin", "piccolo_api")
 CODE = f"""
@@ -113,7 +114,7 @@ def test_any_other_path_will_do(path: str) -> None:
 async def test_cookies_are_secure_in_production(at: pytest.MonkeyPatch) -> None:
     at.setenv("ENVIRONMENT", "production")
     at.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    at.setenv("JWT_SECRET", "x" * 40)
+    at.setenv("JWT_SECRET", RANDOM_SECRET)
     at.setenv("PUBLIC_URL", "https://events.example")
     [handler] = admin_page()
     app: Any = handler.fn

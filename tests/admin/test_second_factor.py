@@ -18,6 +18,7 @@ from app.auth.tokens import token_hash
 from app.database.engine import fetch, fetchrow, fetchval
 from app.settings import SettingsError
 from tests.admin.staff import LOGIN, NAME, PASSWORD, sign_in
+from tests.server import PRODUCTION, RANDOM_SECRET
 
 SETUP = "/admin/api/mfa-setup/"
 USER = "/admin/api/user/"
@@ -324,9 +325,8 @@ async def test_keys_are_replaced_without_anybody_losing_the_authenticator(
 
 def test_production_wants_a_key_of_its_own() -> None:
     production = {
-        "ENVIRONMENT": "production",
+        **PRODUCTION,
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
-        "JWT_SECRET": "x" * 40,
         "ADMIN_MFA": "required",
     }
     for key, said in (
@@ -337,5 +337,5 @@ def test_production_wants_a_key_of_its_own() -> None:
         given = {**production, **({"ADMIN_MFA_KEY": key} if key else {})}
         with pytest.raises(SettingsError, match=f"ADMIN_MFA_KEY is (an )?{said}"):
             settings.load(given)
-    for enough in ({"ADMIN_MFA": "off"}, {"ADMIN_MFA_KEY": "y" * 40}):
+    for enough in ({"ADMIN_MFA": "off"}, {"ADMIN_MFA_KEY": RANDOM_SECRET}):
         settings.load({**production, **enough})

@@ -1,6 +1,7 @@
 """People who can sign in, and what the tests of this package share."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -12,16 +13,18 @@ import msgspec
 import pytest
 import redis as redis_package
 
-from app.auth import limits, oidc, revocation, sessions
+from app.auth import discovery, limits, providers, revocation, sessions
 from app.database.engine import DB, fetch
 from app.database.listener import Listener
 from app.database.redis import OptionalRedis, shared_redis
 from app.database.seed import PEOPLE
 from app.settings import settings
+from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, Running, TestProvider, providing
 
 PASSWORD = "password123"
 ALICE, BOB, ADMIN = "alice@example.com", "bob@example.com", "admin@example.com"
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15")
+FRONTEND = "http://front.example"
 DEAD_REDIS_URL = "redis://127.0.0.1:1/0"
 
 Tokens = dict[str, Any]
@@ -34,7 +37,7 @@ CACHES = (
     shared_redis,
     limits.limiter,
     limits.quotas,
-    oidc.providers,
+    providers.providers,
     sessions.token_policy,
 )
 
@@ -133,3 +136,28 @@ async def hearing(
     async with revocation.hearing() as listener:
         assert listener.is_hearing
         yield listener
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    with providing() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(running: Running, configure: Configure) -> TestProvider:
+    client = {"issuer": running.issuer, "clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
+    configure(FRONTEND_URL=FRONTEND, OIDC_PROVIDERS={"acme": client, "other": client})
+    discovery._documents.clear()
+    return running.renew()
+
+
+@pytest.fixture
+async def browser(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> AsyncIterator[httpx.AsyncClient]:
+    client.headers["User-Agent"] = "a browser"
+    yield client
+    # A refusal is no accident: whatever came, the code foresaw it.
+    ours = [record for record in caplog.get_records("call") if record.name.startswith("app")]
+    assert not [record for record in ours if record.levelno >= logging.ERROR]

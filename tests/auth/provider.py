@@ -7,15 +7,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 KEY = RSAKey.generate_key(2048, {"kid": "one"})
 CLIENT_ID, CLIENT_SECRET = "our-client", "a secret of the provider's client"
+
+
+class Escaped(json.JSONEncoder):
+    """Writes what is not ASCII by its number, which may be half a character."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "ensure_ascii": True})
 
 
 class TestProvider:
@@ -35,6 +43,7 @@ class TestProvider:
         self.status = 200
         self.delay_seconds: dict[str, float] = {}
         self.raw: dict[str, bytes] = {}
+        self.content_types: dict[str, str] = {}
         self.asked: list[str] = []
         self.token_requests: list[dict[str, str]] = []
 
@@ -74,9 +83,25 @@ class TestProvider:
 
     def token_answer(self) -> dict[str, Any]:
         header = {"alg": self.algorithm, "kid": self.key.kid}
-        id_token = jwt.encode(header, self.claims, self.key, algorithms=[self.algorithm])
+        id_token = jwt.encode(
+            header, self.claims, self.key, algorithms=[self.algorithm], encoder_cls=Escaped
+        )
         good = {"access_token": "granted", "token_type": "Bearer", "id_token": id_token}
         return {k: v for k, v in {**good, **self.answer}.items() if v is not None}
+
+    def form(self, query: str) -> str:
+        """Make the page that has a browser post the answer, at once."""
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        self.identify(asked["nonce"], name=None)
+        person = {"name": {"firstName": "Erin", "lastName": "Example"}}
+        members = {"state": asked["state"], "code": "a-code", "user": json.dumps(person)}
+        fields = "".join(
+            f'<input type="hidden" name="{name}" value="{escape(value)}">'
+            for name, value in members.items()
+        )
+        action = escape(asked["redirect_uri"])
+        form = f'<form method="post" action="{action}">{fields}</form>'
+        return f"<!doctype html>{form}<script>document.forms[0].submit()</script>"
 
 
 def half_hash(access_token: str) -> str:
@@ -115,10 +140,17 @@ def providing() -> Iterator[Running]:
         def reply(self) -> None:
             provider = running.provider
             provider.asked.append(self.path)
+            if self.path.startswith("/authorize?"):
+                self.write(provider.form(urlsplit(self.path).query).encode(), "text/html")
+                return
             time.sleep(provider.delay_seconds.get(self.path, 0))
             body = provider.raw.get(self.path) or json.dumps(provider.document(self.path)).encode()
-            self.send_response(provider.status if self.path == "/token" else 200)
-            self.send_header("Content-Type", "application/json")
+            content_type = provider.content_types.get(self.path, "application/json")
+            self.write(body, content_type, provider.status if self.path == "/token" else 200)
+
+        def write(self, body: bytes, content_type: str, status: int = 200) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             with suppress(BrokenPipeError):  # who asked may have given up

@@ -16,6 +16,7 @@ import oidc_provider_mock  # type: ignore[import-untyped]
 import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
+from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, providing
 from tests.server import free_port, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -108,6 +109,9 @@ async def test_browser_walks_the_whole_sign_in(site: Site, page: Page) -> None:
     await page.goto(start)
     await page.get_by_role("button", name="Deny").click()
     await page.wait_for_url(f"{site.front}/login?error=oauth_failed")
+    # This provider does not say which sign-in was refused.
+    left = await page.context.cookies()
+    assert len(left) == 1
 
     # Away, and back as Erin.
     await page.goto(start)
@@ -117,8 +121,7 @@ async def test_browser_walks_the_whole_sign_in(site: Site, page: Page) -> None:
     found = fragment_of(page)
     assert found["redirect_url"] == "/rooms/7"
     assert found["expires_in"] == "3600"
-    cookies = [cookie["name"] for cookie in await page.context.cookies()]
-    assert "sign_in" not in cookies
+    assert await page.context.cookies() == left
 
     headers = {"Authorization": f"Bearer {found['access_token']}"}
     async with httpx.AsyncClient(base_url=site.url, timeout=60) as api:
@@ -126,6 +129,32 @@ async def test_browser_walks_the_whole_sign_in(site: Site, page: Page) -> None:
         assert me.json()["data"]["email"] == "erin@example.com"
         pair = await api.post("/api/v1/auth/refresh", json={"refreshToken": found["refresh_token"]})
         assert pair.status_code == 200
+
+
+@pytest.fixture
+def posting_site(module_database: str) -> Iterator[Site]:
+    """A server with a provider at another site, which has browsers post its answers."""
+    port = free_port()
+    with providing() as provider, front_end() as front:
+        client = {"issuer": provider.issuer, "clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
+        with serving(
+            DATABASE_URL=module_database,
+            LITESTAR_PORT=str(port),
+            PUBLIC_URL=f"http://localhost:{port}",
+            FRONTEND_URL=front,
+            OIDC_PROVIDERS=json.dumps({"apple": {**client, "responseMode": "form_post"}}),
+        ):
+            yield Site(f"http://localhost:{port}", front)
+
+
+async def test_browser_brings_an_answer_that_another_site_has_it_post(
+    posting_site: Site, page: Page
+) -> None:
+    await page.goto(f"{posting_site.url}/api/v1/auth/apple?redirect_url=/rooms/7")
+    await page.wait_for_url(re.compile(f"^{posting_site.front}/"))
+    assert page.url.startswith(f"{posting_site.front}/auth/callback#"), page.url
+    assert fragment_of(page)["redirect_url"] == "/rooms/7"
+    assert not await page.context.cookies()
 
 
 async def test_somebody_signs_in_on_the_api_page_and_calls_an_operation(

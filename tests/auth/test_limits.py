@@ -23,6 +23,7 @@ from tests.auth.conftest import (
     SignIn,
     bearer,
 )
+from tests.server import PRODUCTION
 
 LOGIN, REFRESH, APPS = "/api/v1/auth/login", "/api/v1/auth/refresh", "/api/v1/apps"
 
@@ -317,11 +318,7 @@ def test_ipv6_network_counts_as_one_place() -> None:
 
 
 def test_limits_are_on_in_production_and_off_in_development() -> None:
-    production = {
-        "ENVIRONMENT": "production",
-        "DATABASE_URL": "postgresql://localhost/x",
-        "JWT_SECRET": "x" * 32,
-    }
+    production = {**PRODUCTION, "DATABASE_URL": "postgresql://localhost/x"}
     assert not load({}).limits_rates
     assert load({"RATE_LIMITS": "on"}).limits_rates
     assert load(production).limits_rates

@@ -3,102 +3,35 @@
 import asyncio
 import base64
 import hashlib
-import logging
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from app.auth import oidc, people
-from app.auth.oidc import SCOPE
+from app.auth import discovery, oidc, people
+from app.auth.providers import provider_named
 from app.auth.sessions import Device, TokenPair
 from app.database.engine import fetch, fetchrow, fetchval
 from app.errors import EmailTaken
 from app.settings import SettingsError, load
 from tests import factories
-from tests.auth.conftest import Configure, Tokens, bearer
-from tests.auth.provider import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    Running,
-    TestProvider,
-    half_hash,
-    providing,
+from tests.auth.conftest import FRONTEND, Configure, bearer
+from tests.auth.journeys import (
+    CALLBACK,
+    FAILED,
+    OTHER,
+    START,
+    come_back,
+    counts,
+    leave,
+    sign_in,
+    tokens_in,
 )
+from tests.auth.provider import CLIENT_ID, TestProvider, half_hash
 
-START, CALLBACK = "/api/v1/auth/acme", "/api/v1/auth/acme/callback"
-OTHER = "/api/v1/auth/other"
-FRONTEND = "http://front.example"
 ASKED = ["/.well-known/openid-configuration", "/keys", "/token", "/userinfo"]
-FAILED = f"{FRONTEND}/login?error=oauth_failed"
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
-    with providing() as running:
-        yield running
-
-
-@pytest.fixture
-def provider(running: Running, configure: Configure) -> TestProvider:
-    client = {"issuer": running.issuer, "clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
-    configure(FRONTEND_URL=FRONTEND, OIDC_PROVIDERS={"acme": client, "other": client})
-    oidc._documents.clear()
-    return running.renew()
-
-
-@pytest.fixture
-async def browser(
-    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
-) -> AsyncIterator[httpx.AsyncClient]:
-    client.headers["User-Agent"] = "a browser"
-    yield client
-    # A refusal is no accident: whatever came, the code foresaw it.
-    ours = [record for record in caplog.get_records("call") if record.name.startswith("app")]
-    assert not [record for record in ours if record.levelno >= logging.ERROR]
-
-
-async def leave(browser: httpx.AsyncClient, start: str = START, **query: str) -> dict[str, str]:
-    """Begin a sign-in and return what the provider is told."""
-    answer = await browser.get(start, params=query)
-    assert answer.status_code == 302, answer.text
-    return dict(parse_qsl(urlsplit(answer.headers["Location"]).query))
-
-
-async def come_back(browser: httpx.AsyncClient, place: str = CALLBACK, /, **query: str) -> str:
-    """Return where the browser is sent in the end."""
-    answer = await browser.get(place, params={"code": "a-code", **query})
-    assert answer.status_code == 302, answer.text
-    assert answer.headers["Cache-Control"] == "no-store"
-    location: str = answer.headers["Location"]
-    return location
-
-
-async def sign_in(
-    browser: httpx.AsyncClient, provider: TestProvider, start: str = START, /, **claims: Any
-) -> str:
-    told = await leave(browser, start)
-    provider.identify(told["nonce"], **claims)
-    return await come_back(browser, f"{start}/callback", state=told["state"])
-
-
-def tokens_in(location: str) -> Tokens:
-    assert location.startswith(f"{FRONTEND}/auth/callback#"), location
-    fragment = {k: v[0] for k, v in parse_qs(urlsplit(location).fragment).items()}
-    return {
-        "accessToken": fragment["access_token"],
-        "refreshToken": fragment["refresh_token"],
-        **fragment,
-    }
-
-
-async def counts() -> tuple[int, int]:
-    return await fetchval("SELECT count(*) FROM users"), await fetchval(
-        "SELECT count(*) FROM sessions"
-    )
 
 
 # A provider that behaves
@@ -113,10 +46,10 @@ async def test_browser_leaves_with_state_nonce_and_challenge(
     assert f"{url.scheme}://{url.netloc}{url.path}" == f"{provider.issuer}/authorize"
     assert told["redirect_uri"] == f"http://127.0.0.1:8000{CALLBACK}"
     assert (told["response_type"], told["client_id"]) == ("code", CLIENT_ID)
-    assert (told["scope"], told["code_challenge_method"]) == (SCOPE, "S256")
+    assert (told["scope"], told["code_challenge_method"]) == ("openid email profile", "S256")
     assert len({told["state"], told["nonce"], told["code_challenge"]}) == 3
     cookie = answer.headers["Set-Cookie"]
-    for part in ("HttpOnly", "SameSite=lax", "Max-Age=600", f"Path={CALLBACK}"):
+    for part in ("HttpOnly", "SameSite=lax", "Max-Age=600", f"Path={START}"):
         assert part in cookie
     assert told["nonce"] not in cookie
     again = await leave(browser)
@@ -243,7 +176,7 @@ async def test_new_key_is_read_when_it_is_met(
     provider.key, provider.algorithm = ECKey.generate_key("P-256", {"kid": "two"}), "ES256"
     provider.published = [provider.key.as_dict(private=False)]
     assert await sign_in(browser, provider) == FAILED
-    monkeypatch.setattr(oidc, "KEYS_PAUSE_SECONDS", -1.0)
+    monkeypatch.setattr(discovery, "KEYS_PAUSE_SECONDS", -1.0)
     tokens_in(await sign_in(browser, provider))
     assert provider.asked.count("/.well-known/openid-configuration") == 1
 
@@ -399,7 +332,7 @@ async def test_answer_that_makes_no_sense_signs_nobody_in(
 ) -> None:
     told = await leave(browser)
     provider.identify(told["nonce"], email=None)
-    oidc._documents.clear()
+    discovery._documents.clear()
     provider.raw[path] = raw or b" "
     assert (await come_back(browser, state=told["state"])).startswith(FAILED)
     assert await counts() == (0, 0)
@@ -449,6 +382,17 @@ async def test_answer_that_is_not_to_our_question_signs_nobody_in(
     assert await counts() == (0, 0)
 
 
+@pytest.mark.parametrize("end", ["", "x", "%ff", "%ED%A0%80", "%00"])
+async def test_state_that_only_begins_like_ours_signs_nobody_in(
+    browser: httpx.AsyncClient, provider: TestProvider, end: str
+) -> None:
+    told = await leave(browser)
+    provider.identify(told["nonce"])
+    answer = await browser.get(f"{CALLBACK}?code=a-code&state={told['state'][:16]}{end}")
+    assert answer.headers["Location"] == FAILED
+    assert "/token" not in provider.asked
+
+
 async def test_issuer_that_promises_its_name_must_say_it(
     browser: httpx.AsyncClient, provider: TestProvider
 ) -> None:
@@ -465,11 +409,11 @@ async def test_browser_that_did_not_begin_is_not_signed_in(
 ) -> None:
     told = await leave(browser)
     provider.identify(told["nonce"])
-    cookie = browser.cookies["sign_in"]
+    [(name, cookie)] = browser.cookies.items()
     content, _, seal = cookie.partition(".")
     forged = {"drop the seal": content, "change the content": f"{content[:-1]}A.{seal}"}
     browser.cookies.clear()
-    browser.cookies.set("sign_in", forged.get(spoil, spoil))
+    browser.cookies.set(name, forged.get(spoil, spoil))
     assert await come_back(browser, state=told["state"]) == FAILED
     assert await counts() == (0, 0)
 
@@ -479,9 +423,9 @@ async def test_cookie_of_one_provider_is_not_good_for_another(
 ) -> None:
     told = await leave(browser, OTHER)
     provider.identify(told["nonce"])
-    cookie = browser.cookies["sign_in"]
+    [(name, cookie)] = browser.cookies.items()
     browser.cookies.clear()
-    browser.cookies.set("sign_in", cookie)
+    browser.cookies.set(name, cookie)
     assert await come_back(browser, state=told["state"]) == FAILED
 
 
@@ -491,7 +435,6 @@ async def test_sign_in_that_took_too_long_is_over(
     monkeypatch.setattr(oidc, "SIGN_IN_TTL", -people.SIGN_IN_TTL)
     told = await leave(browser)
     provider.identify(told["nonce"])
-    browser.cookies.set("sign_in", "gone")
     assert await come_back(browser, state=told["state"]) == FAILED
 
 
@@ -499,23 +442,76 @@ async def test_replayed_callback_signs_nobody_in_even_if_the_provider_takes_the_
     browser: httpx.AsyncClient, provider: TestProvider
 ) -> None:
     told = await leave(browser)
-    cookie = browser.cookies["sign_in"]
+    [(name, cookie)] = browser.cookies.items()
     provider.identify(told["nonce"])
     tokens_in(await come_back(browser, state=told["state"]))
-    assert "sign_in" not in browser.cookies
+    assert not browser.cookies
     assert await come_back(browser, state=told["state"]) == FAILED
-    browser.cookies.set("sign_in", cookie)
+    browser.cookies.set(name, cookie)
     assert await come_back(browser, state=told["state"]) == FAILED
     assert await counts() == (1, 1)
 
 
-@pytest.mark.parametrize("verified", [False, None, "true", 1])
+async def test_tabs_that_sign_in_at_once_all_arrive(
+    browser: httpx.AsyncClient, provider: TestProvider
+) -> None:
+    starts = [(START, "/1"), (START, "/2"), (OTHER, "/3")]
+    told = [await leave(browser, start, redirect_url=url) for start, url in starts]
+    for (start, url), sent in zip(starts, told, strict=True):
+        provider.identify(sent["nonce"])
+        location = await come_back(browser, f"{start}/callback", state=sent["state"])
+        assert tokens_in(location)["redirect_url"] == url
+    assert await counts() == (1, 3)
+    assert not browser.cookies
+
+
+async def test_tab_that_fails_takes_no_other_along(
+    browser: httpx.AsyncClient, provider: TestProvider
+) -> None:
+    told, other = await leave(browser), await leave(browser)
+    assert await come_back(browser, state=told["state"], error="access_denied") == FAILED
+    assert len(browser.cookies) == 1
+    assert await come_back(browser, state=told["state"]) == FAILED
+    provider.identify(other["nonce"])
+    tokens_in(await come_back(browser, state=other["state"]))
+
+
+@pytest.mark.usefixtures("provider")
+@pytest.mark.parametrize("public_url", ["http://127.0.0.1:8000", "https://events.example"])
+@pytest.mark.parametrize(("path", "most"), [("/rooms", 8), ("/" + "x" * 1900, 1)])
+async def test_browser_keeps_few_sign_ins_and_little_of_them(
+    browser: httpx.AsyncClient, configure: Configure, public_url: str, path: str, most: int
+) -> None:
+    configure(PUBLIC_URL=public_url)
+    browser.base_url = public_url
+    states = [(await leave(browser, redirect_url=path))["state"][:16] for _ in range(12)]
+    kept = [name.rpartition("sign_in_")[2] for name in browser.cookies]
+    assert set(kept) == set(states[-most:])
+    assert sum(map(len, [*browser.cookies, *browser.cookies.values()])) < 4500
+
+
+@pytest.mark.usefixtures("provider")
+async def test_sign_ins_that_are_over_and_what_is_none_are_forgotten(
+    browser: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(oidc, "SIGN_IN_TTL", -people.SIGN_IN_TTL)
+        await leave(browser)
+    for name, value in {"a": "", "b": "nonsense", "c": "W10.x", "d": "bnVsbA"}.items():
+        browser.cookies.set(f"sign_in_{name}", value, domain="testserver.local", path=START)
+    browser.cookies.set("another", "cookie", domain="testserver.local", path="/")
+    state = (await leave(browser))["state"]
+    assert set(browser.cookies) == {"another", f"sign_in_{state[:16]}"}
+
+
+@pytest.mark.parametrize("verified", [False, None, "false", "True", "yes", "", 1, [], {}])
 @pytest.mark.parametrize("is_known", [False, True])
 async def test_unverified_address_neither_links_nor_makes_a_person(
     browser: httpx.AsyncClient, provider: TestProvider, verified: object, *, is_known: bool
 ) -> None:
     if is_known:
         await factories.user(email="erin@example.com")
+    provider.userinfo = {"sub": "subject-1"}
     before = await fetch("SELECT * FROM users")
     location = await sign_in(browser, provider, email_verified=verified)
     assert location == f"{FAILED}&reason=EMAIL_NOT_VERIFIED"
@@ -549,8 +545,8 @@ async def test_slow_provider_is_given_up(
 ) -> None:
     told = await leave(browser)
     provider.identify(told["nonce"], email=None)
-    oidc._documents.clear()
-    monkeypatch.setattr(oidc, "PROVIDER_TIMEOUT_SECONDS", 0.1)
+    discovery._documents.clear()
+    monkeypatch.setattr(discovery, "PROVIDER_TIMEOUT_SECONDS", 0.1)
     provider.delay_seconds[path] = 0.5
     async with asyncio.timeout(30):
         assert await come_back(browser, state=told["state"]) == FAILED
@@ -561,8 +557,8 @@ async def test_provider_that_is_slow_again_and_again_is_given_up(
 ) -> None:
     told = await leave(browser)
     provider.identify(told["nonce"])
-    oidc._documents.clear()
-    monkeypatch.setattr(oidc, "PROVIDER_TIMEOUT_SECONDS", 0.3)
+    discovery._documents.clear()
+    monkeypatch.setattr(discovery, "PROVIDER_TIMEOUT_SECONDS", 0.3)
     provider.delay_seconds = dict.fromkeys(ASKED[:3], 0.2)
     assert await come_back(browser, state=told["state"]) == FAILED
 
@@ -659,7 +655,7 @@ async def test_unknown_provider_is_not_found(browser: httpx.AsyncClient, path: s
 
 def test_google_is_configured_by_two_settings(configure: Configure) -> None:
     configure(GOOGLE_CLIENT_ID="id", GOOGLE_CLIENT_SECRET="secret")
-    google = oidc.provider_named("google")
+    google = provider_named("google").configured
     assert (google.issuer, google.client_id) == ("https://accounts.google.com", "id")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import asyncpg
 import httpx
@@ -14,6 +15,7 @@ from app.database.engine import fetch, fetchrow, fetchval
 from app.errors import AccountDeleted
 from app.settings import settings
 from tests.auth.conftest import ADMIN, ALICE, BOB, Configure, SignIn, Tokens, bearer
+from tests.server import PRODUCTION
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -41,8 +43,9 @@ async def assert_refused(answer: httpx.Response, code: str = "INVALID_TOKEN") ->
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def make_replaced_long_ago() -> None:
-    await fetch("UPDATE sessions SET \"rotatedAt\" = now() - interval '31 seconds'")
+async def make_replaced_long_ago(seconds: float = 11) -> None:
+    ago = timedelta(seconds=seconds)
+    await fetch('UPDATE sessions SET "rotatedAt" = now() - $1::interval', ago)
 
 
 # Opening
@@ -144,6 +147,48 @@ async def test_lost_answer_is_given_again(client: httpx.AsyncClient, sign_in: Si
     assert again["refreshToken"] == lost["refreshToken"]
     assert (await client.get(ME, headers=bearer(again))).status_code == 200
     assert (await refresh(client, again["refreshToken"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("grace", "seconds_ago", "is_given"),
+    [
+        (None, 5, True),
+        (None, 10, False),
+        ("60", 50, True),
+        ("60", 60, False),
+        ("0.5", 1, False),
+        ("0", 0, False),
+    ],
+)
+async def test_answer_is_given_again_for_as_long_as_the_setting_says(
+    client: httpx.AsyncClient,
+    sign_in: SignIn,
+    configure: Configure,
+    grace: str | None,
+    seconds_ago: float,
+    *,
+    is_given: bool,
+) -> None:
+    configure(**({} if grace is None else {"REFRESH_GRACE_SECONDS": grace}))
+    tokens = await sign_in()
+    await next_pair(client, tokens["refreshToken"])
+    await make_replaced_long_ago(seconds_ago)
+    again = await refresh(client, tokens["refreshToken"])
+    assert again.status_code == (200 if is_given else 401)
+    assert len(await rows()) == (1 if is_given else 0), "who comes later has stolen it"
+
+
+async def test_of_twenty_clients_with_one_token_one_is_served_where_there_is_no_grace(
+    client: httpx.AsyncClient, sign_in: SignIn, configure: Configure
+) -> None:
+    configure(REFRESH_GRACE_SECONDS="0")
+    for _ in range(5):
+        tokens = await sign_in()
+        answers = await asyncio.gather(
+            *(refresh(client, tokens["refreshToken"]) for _ in range(20))
+        )
+        assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
+        assert not await rows()
 
 
 async def test_twenty_clients_with_one_token_end_with_one_pair_and_one_session(
@@ -467,12 +512,7 @@ async def test_chain_of_refresh_tokens_is_derived(
 async def test_production_has_no_demo_people(
     client: httpx.AsyncClient, configure: Configure
 ) -> None:
-    configure(
-        ENVIRONMENT="production",
-        DATABASE_URL="postgresql://localhost/any",
-        JWT_SECRET="x" * 48,
-        RATE_LIMITS="off",
-    )
+    configure(DATABASE_URL="postgresql://localhost/any", RATE_LIMITS="off", **PRODUCTION)
     body = {"email": ALICE, "password": "password123"}
     assert (await client.post("/api/v1/auth/login", json=body)).status_code == 404
     assert not await rows()

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from app.asgi import create_app
-from app.auth import oidc
+from app.auth import discovery
 from app.database.engine import DB, fetch
 from app.errors import FRAMEWORK_CODES, every_error
 from tests import factories
@@ -73,7 +73,7 @@ class World(msgspec.Struct):
         with providing() as running:
             client = {"issuer": running.issuer, "clientId": CLIENT_ID}
             self.configure(OIDC_PROVIDERS={"acme": {**client, "clientSecret": CLIENT_SECRET}})
-            oidc._documents.clear()
+            discovery._documents.clear()
             for identity in identities:
                 left = await self.send("GET", "/auth/acme", headers={})
                 told = dict(parse_qsl(urlsplit(left.headers["Location"]).query))
