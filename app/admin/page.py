@@ -256,11 +256,17 @@ TABLES = [
         visible_columns=[
             Participant.id,
             Participant.userId,
+            Participant.email,
             Participant.roomId,
             Participant.role,
             Participant.joinedAt,
         ],
-        visible_filters=[Participant.userId, Participant.roomId, Participant.role],
+        visible_filters=[
+            Participant.userId,
+            Participant.email,
+            Participant.roomId,
+            Participant.role,
+        ],
         order_by=_newest_first(Participant.joinedAt),
     ),
     TableConfig(

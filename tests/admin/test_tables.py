@@ -355,6 +355,49 @@ async def test_deleting_a_person_takes_their_memberships_and_sessions_along(
     assert await fetchval("SELECT count(*) FROM sessions") == 0
 
 
+async def test_who_has_no_account_is_shown_by_the_address(staff: httpx.AsyncClient) -> None:
+    room = await factories.room()
+    somebody = await factories.participant(
+        room["id"], userId=None, email="asked@example.org", name="Asked", acceptedAt=None
+    )
+    by_id = await factories.participant(room["id"], email=None, acceptedAt=None)
+    prize = await factories.prize(room["id"], quantity=2, quantityRemaining=0)
+    for each in (somebody, by_id):
+        await factories.winner(room["id"], each["id"], prize["id"])
+
+    listed = (await staff.get("/admin/api/tables/winners/", params={"__readable": "true"})).json()[
+        "rows"
+    ]
+    people = (
+        await staff.get("/admin/api/tables/participants/", params={"__readable": "true"})
+    ).json()["rows"]
+
+    theirs = await fetchval("SELECT email FROM users WHERE id = $1", by_id["userId"])
+    assert {each["participantId_readable"] for each in listed} == {"asked@example.org", theirs}
+    assert {each["email"] for each in people} >= {"asked@example.org", None}
+
+
+async def test_a_row_that_was_given_up_does_not_come_back(staff: httpx.AsyncClient) -> None:
+    room = await factories.room()
+    given_up = await factories.participant(
+        room["id"], userId=None, email=None, acceptedAt=None, deletedAt=factories.now()
+    )
+    left = await factories.participant(
+        room["id"], userId=None, email="asked@example.org", deletedAt=factories.now()
+    )
+
+    answers = [
+        await staff.post(
+            "/admin/api/forms/restore-something-deleted/",
+            json={"table": "participants", "id": each["id"]},
+        )
+        for each in (given_up, left)
+    ]
+
+    assert "joined with another row" in answers[0].text
+    assert answers[1].status_code == 200, answers[1].text
+
+
 async def test_a_person_who_organizes_with_somebody_is_deleted_and_the_room_passes_on(
     staff: httpx.AsyncClient,
 ) -> None:

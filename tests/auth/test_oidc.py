@@ -128,6 +128,20 @@ async def test_identity_that_a_server_of_the_version_before_wrote_down_is_found(
     assert await counts() == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("claims", "is_theirs"),
+    [({}, True), ({"email_verified": False}, False), ({"email": "other@example.com"}, False)],
+)
+async def test_an_address_that_nobody_had_vouched_for_is_when_a_provider_does(
+    browser: httpx.AsyncClient, provider: TestProvider, claims: dict[str, Any], *, is_theirs: bool
+) -> None:
+    await factories.user(
+        email="erin@example.com", provider="acme", providerId="subject-1", emailVerified=None
+    )
+    tokens_in(await sign_in(browser, provider, **claims))
+    assert (await fetchval('SELECT "emailVerified" FROM users') is not None) == is_theirs
+
+
 async def identities() -> set[tuple[str, str]]:
     rows = await fetch("SELECT provider, subject FROM identities")
     return {(row["provider"], row["subject"]) for row in rows}
