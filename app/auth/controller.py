@@ -23,6 +23,7 @@ from app.auth.throttle import spend_by_account
 from app.auth.tokens import AccessClaims, VerifiedToken
 from app.database.listing import PageRequest
 from app.errors import AccountDeleted, InvalidCredentials, NotFound
+from app.http.bodies import LARGEST_CREDENTIALS_BYTES
 from app.http.envelopes import Data, Success
 from app.http.openapi import refusals
 from app.http.pagination import Page, page_of, page_request
@@ -34,6 +35,7 @@ class AuthController(Controller):
 
     path = "/auth"
     tags = ("auth",)
+    request_max_body_size = LARGEST_CREDENTIALS_BYTES
     dependencies = {  # noqa: RUF012 - Litestar's own form
         "device": Provide(provide_device),
         "caller": Provide(provide_caller),

@@ -31,6 +31,7 @@ from app.errors import (
     RateLimitExceeded,
     ValidationFailed,
 )
+from app.http.bodies import LARGEST_CREDENTIALS_BYTES
 from app.http.envelopes import Data
 from app.http.errors import answer_error
 from app.http.openapi import refusals
@@ -82,6 +83,7 @@ class OidcController(Controller):
 
     path = "/auth/{provider:str}"
     tags = ("auth",)
+    request_max_body_size = LARGEST_CREDENTIALS_BYTES
     opt = {"rate_limit": Policy.OAUTH}  # noqa: RUF012 - Litestar's own form
     dependencies = {"device": Provide(provide_device)}  # noqa: RUF012 - as above
     exception_handlers = {HTTPException: back_to_login, Exception: back_to_login}  # noqa: RUF012 - as above

@@ -8,6 +8,7 @@ import functools
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -17,18 +18,33 @@ from litestar import Request
 from litestar.datastructures import State
 from litestar.exceptions import InternalServerException
 
-from app.applications.documents import MOST_FAULTS, Fault, storage_faults
+from app.applications.documents import (
+    MOST_FAULTS,
+    Fault,
+    outside_of_strings,
+    storage_faults,
+    values_of,
+)
 from app.errors import UnsupportedMediaType, ValidationFailed
 from app.http.faults import in_words
 
 LARGEST_BODY_BYTES = 1_000_000
+"""What addresses take that say nothing else."""
+LARGEST_CREDENTIALS_BYTES = 16_000
+"""What signing in takes: of anybody."""
+CLOSELY_READ_BYTES = 16 * 1024
+"""In larger bodies, a member that is there twice and a number beyond all bounds are not named."""
+MOST_CONTAINERS = 50_000
+"""Objects and arrays of a body. Making one costs far more than the two bytes that say so."""
 LARGEST_METADATA_BYTES = 16 * 1024
 DEEPEST_METADATA = 32
 DEEPEST_BODY = 100
 LARGEST_INTEGER = int(sys.float_info.max)
 """As JSON's readers take numbers for doubles."""
-_MANY_DIGITS = re.compile(rb"(?<![0-9])[0-9]{%d}" % len(str(LARGEST_INTEGER)))
-"""Where there are so many, a closer look is worth its time."""
+_LARGEST_DIGITS = str(LARGEST_INTEGER).encode()
+_MANY_DIGITS = re.compile(rb"[0-9]{%d,}" % len(_LARGEST_DIGITS))
+_LONG_INTEGER = re.compile(rb"(?<![0-9.eE+])(?<![eE]-)[0-9]{%d}" % (len(_LARGEST_DIGITS) + 1))
+"""Reading those takes time that grows with the square of their length."""
 
 METADATA_RULE = (
     f"A JSON object of at most {LARGEST_METADATA_BYTES:,} bytes, nested at most {DEEPEST_METADATA} "
@@ -192,19 +208,39 @@ def decode_any(body: bytes) -> Any:
     return document
 
 
-def decode_json(body: bytes | str) -> Any:
+def decode_json(body: bytes) -> Any:
     """Decode JSON, whether or not it can be stored.
 
     Raises:
-        ValidationFailed: It is not JSON, or says the same member twice.
+        ValidationFailed: It is not JSON, says the same member twice, or is in too many pieces.
     """
+    if body.count(b"{") + body.count(b"[") > MOST_CONTAINERS:
+        raise ValidationFailed.at({"$": f"More than {MOST_CONTAINERS:,} objects and arrays."})
+    outside = outside_of_strings(body)
+    if len(body) > CLOSELY_READ_BYTES and _LONG_INTEGER.search(b" ".join(outside)):
+        raise ValidationFailed.at({"$": "Holds a number out of range."})
     try:
         document = msgspec.json.decode(body)
-        json.loads(body, object_pairs_hook=_refuse_repeated)
+        # It has fewer strings where a member was there twice.
+        if len(outside) != len(outside_of_strings(msgspec.json.encode(document))):
+            raise ValueError(_repeated_member(body))  # noqa: TRY301 - told as the others are
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         message = f"The body is not valid JSON: {error}"
         raise ValidationFailed(message, details={"fields": {"$": "Not valid JSON."}}) from error
     return document
+
+
+def _repeated_member(body: bytes) -> str:
+    if len(body) <= CLOSELY_READ_BYTES:
+        json.loads(body, object_pairs_hook=_refuse_repeated)
+    return "a member is there twice"
+
+
+def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
+    names = Counter(name for name, _ in pairs)
+    [(repeated, count)] = names.most_common(1) or [("", 0)]
+    if count > 1:
+        raise ValueError(f"the member {repeated[:100]!a} is there twice")
 
 
 def require_storable(document: Any, *, max_bytes: int) -> None:
@@ -214,17 +250,24 @@ def require_storable(document: Any, *, max_bytes: int) -> None:
         ValidationFailed: Names what it can't.
     """
     faults = storage_faults(document, max_bytes=max_bytes, max_depth=DEEPEST_BODY)
-    if not faults and _MANY_DIGITS.search(msgspec.json.encode(document)):
-        faults = _number_faults(document)
+    if not faults and _has_large_numbers(msgspec.json.encode(document)):
+        places = (
+            path
+            for path, value in values_of(document, DEEPEST_BODY)
+            if isinstance(value, int) and abs(value) > LARGEST_INTEGER
+        )
+        faults = [Fault(path, "A number out of range.") for path in islice(places, MOST_FAULTS)]
+        faults = faults or [Fault((), "Holds a number out of range.")]
     if faults:
         raise ValidationFailed.at({fault.json_path(): fault.message for fault in faults})
 
 
-def _refuse_repeated(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the member {repeated[:100]!a} is there twice")
+def _has_large_numbers(written: bytes) -> bool:
+    """Tell whether there is an integer beyond doubles. msgspec writes others with few digits."""
+    if not _MANY_DIGITS.search(written):
+        return False
+    found = _MANY_DIGITS.findall(b" ".join(outside_of_strings(written)))
+    return any((len(digits), digits) > (len(_LARGEST_DIGITS), _LARGEST_DIGITS) for digits in found)
 
 
 def metadata_faults(metadata: object) -> list[Fault]:
@@ -232,20 +275,6 @@ def metadata_faults(metadata: object) -> list[Fault]:
     if metadata is None or metadata is msgspec.UNSET:
         return []
     return storage_faults(metadata, max_bytes=LARGEST_METADATA_BYTES, max_depth=DEEPEST_METADATA)
-
-
-def _number_faults(document: object) -> list[Fault]:
-    faults = []
-    pending: list[tuple[tuple[str | int, ...], Any]] = [((), document)]
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
-            faults.append(Fault(path, "A number out of range."))
-        elif isinstance(value, list):
-            pending.extend(((*path, index), item) for index, item in enumerate(value))
-        elif isinstance(value, dict):
-            pending.extend(((*path, name), member) for name, member in value.items())
-    return faults
 
 
 def _every_fault(

@@ -146,7 +146,7 @@ def _document_of(header: list[str], record: list[str]) -> dict[str, Any]:
     }
     if "metadata" in document:
         try:
-            document["metadata"] = decode_json(document["metadata"])
+            document["metadata"] = decode_json(document["metadata"].encode())
         except ValidationFailed:
             return document  # Text is no metadata, and refused as such.
     return document
