@@ -1,0 +1,28 @@
+"""Who was brought in by an address and has no account takes part in draws like everybody."""
+
+import asyncpg
+import httpx
+
+from app.database.engine import fetch
+from tests import factories
+from tests.answers import Headers
+
+
+async def test_who_has_no_account_is_an_entrant_and_wins(
+    client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
+) -> None:
+    base = f"/api/v1/rooms/{room['id']}"
+    prize = await factories.prize(room["id"])
+    asked = await client.post(
+        f"{base}/participants", json={"email": "asked@example.org"}, headers=headers
+    )
+    waiting = asked.json()["data"]["id"]
+
+    drawn = await client.post(f"{base}/draws", json={"immediate": True}, headers=headers)
+    record = (await client.get(f"{base}/draws/1/record")).json()
+
+    assert drawn.status_code == 201, drawn.text
+    assert record["plan"]["entrantCount"] == 1
+    assert [each["participantId"] for each in record["winners"]] == [waiting]
+    rows = await fetch('SELECT "participantId", "prizeId" FROM winners WHERE "deletedAt" IS NULL')
+    assert [tuple(row) for row in rows] == [(waiting, prize["id"])]
