@@ -9,8 +9,9 @@ from tests.answers import Headers
 
 
 async def test_who_has_no_account_is_an_entrant_and_wins(
-    client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
+    client: httpx.AsyncClient, organizer: asyncpg.Record, headers: Headers
 ) -> None:
+    room = await factories.room(organizer)
     base = f"/api/v1/rooms/{room['id']}"
     prize = await factories.prize(room["id"])
     asked = await client.post(
