@@ -55,6 +55,8 @@ class DrawStatus(StrEnum):
 
     ANNOUNCED = "ANNOUNCED"
     CLOSED = "CLOSED"
+    READY = "READY"
+    """The public input is fixed; whatever happens next, the draw will be DRAWN."""
     DRAWN = "DRAWN"
     CANCELLED = "CANCELLED"
 
@@ -201,6 +203,9 @@ class Participant(SoftDeletable, tablename="participants"):
     )
     name = Text(null=True, default=None, help_text="Given with the address.")
     acceptedAt = Moment(null=True, default=None, help_text="When they joined by themselves.")
+    participantUntil = Moment(
+        null=True, default=None, help_text="When they last lost the role PARTICIPANT."
+    )
 
     @classmethod
     def get_readable(cls) -> Readable:
@@ -283,7 +288,7 @@ class Draw(CamelCaseTable, tablename="draws"):
     """A draw of a room's prizes, from its announcement on. Nothing of it is ever deleted."""
 
     id = Text(primary_key=True, default=new_id)
-    roomId = ForeignKey(Room, null=False)
+    roomId = ForeignKey(Room, null=False, on_delete=OnDelete.restrict)
     number = Integer(default=REQUIRED, help_text="In the room, from 1, without gaps.")
     previousNumber = Integer(null=True, default=None, help_text="Generated; it must exist.")
     status = NativeEnum(choices=DrawStatus, default=DrawStatus.ANNOUNCED)
@@ -308,6 +313,17 @@ class Draw(CamelCaseTable, tablename="draws"):
     closedAt = Moment(null=True, default=None)
     drawnAt = Moment(null=True, default=None)
     cancelledAt = Moment(null=True, default=None)
+    wasPublic = Boolean(default=False, help_text="Whether the room was, at the announcement.")
+    allowRevoked = Boolean(
+        null=True, default=None, help_text="In a redraw. Null: announced before this was recorded."
+    )
+    leftOut = JSONB(null=True, default=None, help_text="Who did not take part, by why.")
+    readyAt = Moment(null=True, default=None)
+    passed = JSONB(null=True, default=None, help_text="Whose turn went to the next.")
+    unawarded = JSONB(null=True, default=None, help_text="Which wins were not awarded, and why.")
+    idempotencyKey = Text(
+        null=True, default=None, unique=True, help_text="Of the announcement: who asks again."
+    )
 
 
 class DrawEntrants(Table, tablename="draw_entrants"):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from apscheduler.triggers.cron import CronTrigger
 
+from app.draws.due import draw_due, due_draws, finish_draw, unfinished_draws
 from app.settings import SettingsError, settings
 from tasks.draws import DueDraws
 from tasks.steps import Deletion, Step, Vacuum
@@ -15,7 +16,7 @@ NEVER = "never"
 STALE_SESSION_AGE = timedelta(days=90)
 TASK_RUN_AGE = timedelta(days=90)
 IDLE_RUN_AGE = timedelta(days=7)
-"""Of runs that found nothing to do: there is one a minute where draws wait for drand."""
+"""Of runs that found nothing to do: there is one a minute that looks for unfinished draws."""
 IDLE = "rows = 0 AND outcome = 'SUCCEEDED'"
 NOT_THE_LAST_SUCCESS = """
     outcome <> 'SUCCEEDED' OR slot IS NULL OR EXISTS (
@@ -100,7 +101,8 @@ JOBS = (
         "40 2 * * *",
         (Deletion("idempotency_keys", "expiresAt"),),
     ),
-    Job("draw-due-rounds", "* * * * *", (DueDraws(),), needs="DRAND_URL"),
+    Job("draw-due-rounds", "* * * * *", (DueDraws(due_draws, draw_due),), needs="DRAND_URL"),
+    Job("finish-draws", "* * * * *", (DueDraws(unfinished_draws, finish_draw),)),
     Job(
         "vacuum-analyze",
         "0 4 * * 0",

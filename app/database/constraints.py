@@ -17,6 +17,10 @@ DELETIONS: Mapping[str, AppError] = {
         "An app that rooms use, or used, can't be deleted for good. "
         "Delete its live rooms, then soft-delete it (set deletedAt)."
     ),
+    "draws_roomId_fkey": Conflict(
+        "A room that has drawn can't be deleted for good: its draws stay for everybody to check. "
+        "Soft-delete it (set deletedAt)."
+    ),
     "rooms_createdBy_fkey": Conflict(
         "A person who organized a room can't be deleted for good. "
         "Soft-delete the person (set deletedAt); that takes their rooms along."
@@ -32,6 +36,7 @@ OTHERS: Mapping[str, AppError] = {
     ),
     "draws_roomId_open_key": ANOTHER_DRAW,
     "draws_roomId_number_key": ANOTHER_DRAW,
+    "draws_idempotencyKey_key": Conflict("A request with this Idempotency-Key is under way."),
     "draws_replaces_key": Conflict("This winner's unit has been drawn again already."),
     "participants_email_roomId_key": Conflict(
         "Somebody was brought in by this address at the same moment; try again."

@@ -21,7 +21,7 @@ from app.draws.ranking import (
 )
 from app.draws.record import Exclusion
 from app.draws.steps import actor_of, lock_active_room, step
-from app.errors import Conflict, PrizeExhausted, ValidationFailed
+from app.errors import AppError, Conflict, PrizeExhausted, ValidationFailed
 from app.participants.service import Membership
 from app.tables import Prize
 
@@ -46,11 +46,19 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     exclusions: tuple[Exclusion, ...]
     entropy: Entropy
     replaces: str | None
+    allow_revoked: bool
     immediate: bool
 
 
-async def announce(member: Membership, terms: Terms) -> int:
-    """Fix what is drawn and commit to a secret; all at once when it is immediate.
+async def announce(member: Membership, terms: Terms, *, idempotency_key: str | None = None) -> int:
+    """Fix what is drawn and commit to a secret; then go on at once when it is immediate.
+
+    The announcement is committed first and stays, whatever follows: nobody tries twice unseen.
+
+    Args:
+        member: A moderator's.
+        terms: What is drawn, and how.
+        idempotency_key: Who announces again with the same one goes on with the same draw.
 
     Returns:
         The draw's number.
@@ -60,25 +68,47 @@ async def announce(member: Membership, terms: Terms) -> int:
         ValidationFailed: The terms name what is not there, or contradict each other.
         PrizeExhausted: Fewer units are left than wanted.
         Conflict: Another draw of the room is open, or the unit was drawn again already.
+        AppError: Of an immediate draw, as `close` and `draw`; details tell its number.
     """
-    secret = secrets.token_bytes(SECRET_BYTES)
-    async with step("announce"), transaction():
-        _check_terms(terms)
-        await lock_active_room(member)
-        await _check_exclusions(member, terms.exclusions)
-        prizes = await _planned_prizes(member, terms)
-        async with acting(actor_of(member), "announce draw"):
-            number = await _insert(member, terms, prizes, secret)
-        if terms.immediate:
-            await close(member, number)
-            await draw(member, number, text=None, signature=None)
+    number = await _announced_before(member, idempotency_key)
+    if number is None:
+        async with step("announce"), transaction():
+            _check_terms(terms)
+            await lock_active_room(member)
+            await _check_exclusions(member, terms.exclusions)
+            prizes = await _planned_prizes(member, terms)
+            async with acting(actor_of(member), "announce draw"):
+                number = await _insert(member, terms, prizes, idempotency_key)
+    if terms.immediate:
+        await _go_on(member, number)
     return number
+
+
+async def _announced_before(member: Membership, idempotency_key: str | None) -> int | None:
+    number: int | None = await fetchval(
+        'SELECT number FROM draws WHERE "roomId" = $1 AND "idempotencyKey" = $2',
+        member.room_id,
+        idempotency_key,
+    )
+    return number
+
+
+async def _go_on(member: Membership, number: int) -> None:
+    try:
+        await close(member, number)
+        await draw(member, number, text=None, signature=None)
+    except AppError as error:
+        # Where it has come to can be looked up, put right and gone on from; or be cancelled.
+        error.details["number"] = number
+        raise
 
 
 def _check_terms(terms: Terms) -> None:
     faults = {}
     if terms.immediate and not isinstance(terms.entropy, NoEntropy):
         faults["$.immediate"] = "Public entropy comes about after the close, so not at once."
+    if terms.allow_revoked and terms.replaces is None:
+        faults["$.allowRevoked"] = "Only a redraw, with `replaces`, leaves revoked winners out."
     excluded = [exclusion.participantId for exclusion in terms.exclusions]
     if len(set(excluded)) < len(excluded):
         faults["$.exclusions"] = "Somebody is excluded twice."
@@ -174,15 +204,20 @@ async def _replaced_unit(member: Membership, terms: Terms) -> WantedPrize:
 
 
 async def _insert(
-    member: Membership, terms: Terms, prizes: Sequence[PlannedPrize], secret: bytes
+    member: Membership,
+    terms: Terms,
+    prizes: Sequence[PlannedPrize],
+    idempotency_key: str | None,
 ) -> int:
+    secret = secrets.token_bytes(SECRET_BYTES)
     number: int = await fetchval(
         """
         INSERT INTO draws (id, "roomId", number, secret, commitment, prizes, "onePrizeEach",
-            "weightKey", exclusions, entropy, replaces, immediate, "announcedAt")
-        SELECT $1, $2, coalesce(max(number), 0) + 1, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-            clock_timestamp()
-        FROM draws WHERE "roomId" = $2
+            "weightKey", exclusions, entropy, replaces, "allowRevoked", immediate,
+            "idempotencyKey", "wasPublic", "announcedAt")
+        SELECT $1, r.id, (SELECT coalesce(max(number), 0) + 1 FROM draws WHERE "roomId" = r.id),
+            $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, r."isPublic", clock_timestamp()
+        FROM rooms r WHERE r.id = $2
         RETURNING number
         """,
         new_id(),
@@ -195,6 +230,8 @@ async def _insert(
         jsonb(terms.exclusions),
         jsonb(terms.entropy),
         terms.replaces,
+        terms.allow_revoked,
         terms.immediate,
+        idempotency_key,
     )
     return number

@@ -1,83 +1,95 @@
-"""Giving a draw's winners what they won."""
+"""Giving a draw's winners what they won, as far as there is something to give."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
-from app.database.engine import fetch, jsonb
+from app.database.engine import fetch, fetchrow, jsonb
 from app.database.ids import new_id
-from app.draws.ranking import Outcome
-from app.errors import Conflict
+from app.draws.ranking import Win
+from app.draws.record import Unawarded
 from app.metrics import AWARDS
-from app.participants.service import Membership
-from app.tables import Prize, Winner
+from app.tables import Prize, RoomStatus, Winner
+
+AWARDING = (RoomStatus.ACTIVE, RoomStatus.COMPLETED)
+"""A room that was completed meanwhile still gives what was drawn."""
 
 
-async def award_winners(member: Membership, number: int, outcome: Outcome) -> None:
-    """Give the winners what they won.
+async def award_winners(room_id: str, number: int, winners: Sequence[Win]) -> list[Unawarded]:
+    """Give the winners what they won; return what could not be given, in their order.
 
-    Somebody who was erased since the close stays in the record, but gets no unit.
+    Where units lack, the last places go without; nothing is passed on to others.
     """
-    people = sorted({win.participantId for win in outcome.winners})
-    existing = {
-        row["id"]
-        for row in await fetch(
-            "SELECT id FROM participants WHERE id = ANY($1) ORDER BY id FOR KEY SHARE", people
-        )
-    }
-    awards = [win for win in outcome.winners if win.participantId in existing]
-    units: dict[str, int] = {}
-    for win in awards:
-        units[win.prizeId] = units.get(win.prizeId, 0) + 1
-    await _take_units(member, units)
-    columns = [
-        [new_id() for _ in awards],
-        [win.participantId for win in awards],
-        [win.prizeId for win in awards],
-        [jsonb({"draw": number, "place": win.place, "ticket": win.ticket}) for win in awards],
-    ]
-    # The prizes are locked, so nobody is given one of them meanwhile.
-    held = await fetch(
+    room = await fetchrow('SELECT status, "deletedAt" FROM rooms WHERE id = $1 FOR SHARE', room_id)
+    if room is None or room["deletedAt"] is not None or room["status"] not in AWARDING:
+        return [_unawarded(win, "ROOM_CLOSED") for win in winners]
+    left = await _lock_prizes(room_id, {win.prizeId for win in winners})
+    held = await _held_of(winners)
+    awards, unawarded = [], []
+    for win in winners:
+        if (win.participantId, win.prizeId) in held:
+            unawarded.append(_unawarded(win, "HOLDS_PRIZE"))
+        elif not left.get(win.prizeId):
+            unawarded.append(_unawarded(win, "NO_STOCK"))
+        else:
+            left[win.prizeId] -= 1
+            awards.append(win)
+    await _take_units(Counter(win.prizeId for win in awards))
+    await _insert(room_id, number, awards)
+    AWARDS.inc(len(awards))
+    return unawarded
+
+
+def _unawarded(win: Win, reason: Literal["NO_STOCK", "HOLDS_PRIZE", "ROOM_CLOSED"]) -> Unawarded:
+    return Unawarded(win.prizeId, win.participantId, win.place, reason)
+
+
+async def _lock_prizes(room_id: str, prizes: Collection[str]) -> dict[str, int]:
+    """Return what is left of each, until the transaction ends."""
+    rows = await fetch(
+        f'SELECT id, "quantityRemaining" FROM {Prize.alive()} p '
+        'WHERE "roomId" = $1 AND id = ANY($2) ORDER BY id FOR NO KEY UPDATE',
+        room_id,
+        [*prizes],
+    )
+    return {row["id"]: row["quantityRemaining"] for row in rows}
+
+
+async def _held_of(winners: Sequence[Win]) -> set[tuple[str, str]]:
+    """Return who of them holds the prize already: whom, and which.
+
+    The prizes are locked, so nobody is given one of them meanwhile.
+    """
+    rows = await fetch(
         f'SELECT w."participantId", w."prizeId" FROM {Winner.alive()} w '
         "JOIN unnest($1::text[], $2::text[]) AS a (participant, prize) "
         'ON a.participant = w."participantId" AND a.prize = w."prizeId"',
-        *columns[1:3],
+        [win.participantId for win in winners],
+        [win.prizeId for win in winners],
     )
-    if held:
-        raise Conflict(
-            "A winner holds the prize already. Revoke that award, or cancel this draw.",
-            details={"winners": [dict(row) for row in held]},
-        )
+    return {(row["participantId"], row["prizeId"]) for row in rows}
+
+
+async def _take_units(units: Mapping[str, int]) -> None:
+    """Take units of prizes that are locked."""
+    await fetch(
+        'UPDATE prizes z SET "quantityRemaining" = z."quantityRemaining" - taken.units, '
+        '"updatedAt" = now() '
+        "FROM unnest($1::text[], $2::int[]) AS taken (id, units) WHERE z.id = taken.id",
+        [*units],
+        [*units.values()],
+    )
+
+
+async def _insert(room_id: str, number: int, awards: Sequence[Win]) -> None:
     await fetch(
         'INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt") '
         "SELECT a.id, $1, a.participant, a.prize, a.metadata::jsonb, now() "
         "FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) "
         "AS a (id, participant, prize, metadata)",
-        member.room_id,
-        *columns,
+        room_id,
+        [new_id() for _ in awards],
+        [win.participantId for win in awards],
+        [win.prizeId for win in awards],
+        [jsonb({"draw": number, "place": win.place, "ticket": win.ticket}) for win in awards],
     )
-    AWARDS.inc(len(awards))
-
-
-async def _take_units(member: Membership, units: Mapping[str, int]) -> None:
-    taken = await fetch(
-        f"""
-        WITH wanted AS (
-            SELECT * FROM unnest($2::text[], $3::int[]) AS w (id, units)
-        ), locked AS (
-            SELECT id FROM {Prize.alive()} p WHERE "roomId" = $1 AND id = ANY($2)
-            ORDER BY id FOR NO KEY UPDATE
-        )
-        UPDATE prizes z SET "quantityRemaining" = z."quantityRemaining" - wanted.units,
-            "updatedAt" = now()
-        FROM wanted JOIN locked USING (id)
-        WHERE z.id = wanted.id AND z."quantityRemaining" >= wanted.units RETURNING z.id
-        """,
-        member.room_id,
-        [*units],
-        [*units.values()],
-    )
-    lacking = sorted(units.keys() - {row["id"] for row in taken})
-    if lacking:
-        raise Conflict(
-            "Fewer units are left than the plan draws. Give the units back, or cancel this draw.",
-            details={"prizes": lacking},
-        )

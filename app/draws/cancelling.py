@@ -20,8 +20,10 @@ async def cancel(
         PreconditionFailed: It is not as the caller has read it.
     """
     async with step("cancel"), transaction():
-        present = await lock_draw(member, number)
+        present = await lock_draw(member.room_id, number)
         precondition.check(present)
+        if present["status"] == DrawStatus.READY:
+            raise Conflict("The public input of this draw is fixed; it is being drawn.")
         if present["status"] == DrawStatus.DRAWN:
             raise Conflict("This draw was drawn; revoke its winners instead.")
         if present["status"] == DrawStatus.CANCELLED:

@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 
 from app.database.audit import acting
-from app.database.engine import fetch, fetchrow, transaction
+from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.draws.drand import time_of
 from app.draws.ranking import (
     HEAVIEST,
@@ -39,12 +39,12 @@ async def close(member: Membership, number: int) -> None:
             valid, or its drand round is no longer in the future.
     """
     async with step("close"), transaction():
-        present = await lock_draw(member, number)
-        if present["status"] in (DrawStatus.CLOSED, DrawStatus.DRAWN):
+        present = await lock_draw(member.room_id, number)
+        if present["status"] in (DrawStatus.CLOSED, DrawStatus.READY, DrawStatus.DRAWN):
             return
         if present["status"] == DrawStatus.CANCELLED:
             raise Conflict("This draw was cancelled.")
-        await _freeze_entrants(present)
+        left_out = await _freeze_entrants(present)
         count, entrants_digest = await _describe_entrants(present["id"])
         room = await lock_active_room(member)
         closed_at = await clock()
@@ -63,13 +63,14 @@ async def close(member: Membership, number: int) -> None:
         canonical = plan.canonical()
         async with acting(actor_of(member), "close draw"):
             await fetch(
-                'UPDATE draws SET status = $2, plan = $3, "planDigest" = $4, "closedAt" = $5 '
-                "WHERE id = $1",
+                'UPDATE draws SET status = $2, plan = $3, "planDigest" = $4, "closedAt" = $5, '
+                '"leftOut" = $6 WHERE id = $1',
                 present["id"],
                 DrawStatus.CLOSED,
                 canonical.decode(),
                 digest(canonical),
                 closed_at,
+                left_out,
             )
 
 
@@ -85,29 +86,65 @@ def _entropy_of(present: asyncpg.Record, closed_at: datetime) -> Entropy:
     return entropy
 
 
-# One statement, so one moment: who is in, who is excluded, who holds a prize, and all weights.
+# One statement, so one moment: who takes part with which weights, who does not and why.
 _FREEZE = f"""
-    INSERT INTO draw_entrants ("drawId", part, lines)
-    SELECT $1, part, string_agg(id || ' ' || weight || E'\\n', '' ORDER BY id)
-    FROM (
-        SELECT p.id COLLATE "C" AS id,
-               coalesce((p.metadata -> $4::text)::text, '1') AS weight,
-               (row_number() OVER (ORDER BY p.id COLLATE "C") - 1) / $6::int AS part
+    WITH candidate AS NOT MATERIALIZED (
+        SELECT p.id COLLATE "C" AS id, p.metadata -> $4::text AS weight
         FROM {Participant.alive()} p
         WHERE p."roomId" = $2 AND p.role = 'PARTICIPANT'
           AND NOT EXISTS (SELECT FROM unnest($3::text[]) excluded WHERE excluded = p.id)
-          AND NOT EXISTS (
-              SELECT FROM {Winner.alive()} w
-              WHERE w."participantId" = p.id AND w."roomId" = $2 AND $5::boolean
-          )
-    ) entrant
-    GROUP BY part
+    ), revoked AS (
+        SELECT DISTINCT ON (w."participantId") w."participantId" AS id, w.id AS winner
+        FROM winners replaced JOIN winners w ON w."prizeId" = replaced."prizeId"
+        WHERE replaced.id = $7 AND w."deletedAt" IS NOT NULL AND (w.id = replaced.id OR EXISTS (
+            SELECT FROM draws d
+            WHERE d."roomId" = $2 AND d.status = 'DRAWN' AND d.winners @> jsonb_build_array(
+                jsonb_build_object('prizeId', w."prizeId", 'participantId', w."participantId"))
+        ))
+        ORDER BY w."participantId", w.id <> replaced.id, w."createdAt" DESC
+    ), revoked_candidate AS (
+        SELECT id, winner FROM candidate JOIN revoked USING (id)
+    ), holder AS (
+        SELECT id FROM candidate
+        WHERE $5::boolean AND id NOT IN (SELECT id FROM revoked_candidate) AND EXISTS (
+            SELECT FROM {Winner.alive()} w
+            WHERE w."participantId" = candidate.id AND w."roomId" = $2
+        )
+    ), lost AS (
+        SELECT id COLLATE "C" AS id, "deletedAt" IS NULL AS is_here FROM participants
+        WHERE "roomId" = $2 AND ("deletedAt" >= $8 OR "participantUntil" >= $8)
+          AND (role = 'PARTICIPANT' OR "participantUntil" >= $8)
+          AND NOT ("deletedAt" IS NULL AND role = 'PARTICIPANT') AND id <> ALL ($3)
+    ), frozen AS (
+        INSERT INTO draw_entrants ("drawId", part, lines)
+        SELECT $1, part, string_agg(id || ' ' || weight || E'\n', '' ORDER BY id)
+        FROM (
+            SELECT id, (row_number() OVER (ORDER BY id) - 1) / $6::int AS part,
+                   coalesce(CASE jsonb_typeof(weight)
+                       WHEN 'number' THEN trim_scale(weight::numeric)::text
+                       ELSE weight::text END, '1') AS weight
+            FROM candidate
+            WHERE NOT EXISTS (SELECT FROM revoked_candidate r WHERE r.id = candidate.id)
+              AND NOT EXISTS (SELECT FROM holder h WHERE h.id = candidate.id)
+        ) entrant
+        GROUP BY part
+    )
+    SELECT jsonb_build_object(
+        'holders', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM holder),
+        'revoked', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'participantId', id, 'winnerId', winner, 'reason', $9::text) ORDER BY id), '[]')
+            FROM revoked_candidate),
+        'left', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE NOT is_here),
+        'otherRole', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE is_here)
+    )
 """
+REVOKED = "Has won this prize before, and it was taken back."
 
 
-async def _freeze_entrants(present: asyncpg.Record) -> None:
+async def _freeze_entrants(present: asyncpg.Record) -> str:
+    """Write down who takes part; return who was left out, as JSON."""
     exclusions = msgspec.json.decode(present["exclusions"], type=list[Exclusion])
-    await fetch(
+    left_out: str = await fetchval(
         _FREEZE,
         present["id"],
         present["roomId"],
@@ -115,9 +152,13 @@ async def _freeze_entrants(present: asyncpg.Record) -> None:
         present["weightKey"],
         present["onePrizeEach"],
         ENTRANTS_PER_PART,
+        None if present["allowRevoked"] else present["replaces"],
+        present["announcedAt"],
+        REVOKED,
     )
     if present["weightKey"] is not None:
         await _check_weights(present["id"])
+    return left_out
 
 
 async def _check_weights(draw_id: str) -> None:

@@ -15,7 +15,8 @@ from app.draws.announcing import announce
 from app.draws.cancelling import cancel
 from app.draws.closing import close
 from app.draws.drawing import draw
-from app.draws.reading import find_draw, list_draws, read_entrants
+from app.draws.guards import may_read, provide_draws
+from app.draws.reading import Readable, find_draw, list_draws, read_entrants
 from app.draws.record import LONGEST_REASON, Record
 from app.draws.schemas import (
     AnnouncementInput,
@@ -32,6 +33,7 @@ from app.errors import (
     ValidationFailed,
 )
 from app.http.envelopes import Data, Success
+from app.http.idempotency import IN_STEPS, idempotency_key_of
 from app.http.openapi import refusals
 from app.http.pagination import Page, page_of, page_request
 from app.http.preconditions import Resource, provide_precondition
@@ -49,45 +51,55 @@ class DrawController(Controller):
     tags = ("draws",)
     dependencies = {  # noqa: RUF012 - Litestar's own form
         "member": Provide(provide_member),
+        "draws": Provide(provide_draws),
         "paging": Provide(page_request),
         "precondition": Provide(provide_precondition),
     }
 
-    @get(guards=[in_room()], summary="The room's draws")
+    @get(guards=[may_read], summary="The room's draws")
     async def list_(
-        self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
+        self, draws: NamedDependency[Readable], paging: NamedDependency[PageRequest]
     ) -> Page[DrawOut]:
         """List the draws, newest first, the cancelled ones too."""
-        rows, total = await list_draws(member, paging)
+        rows, total = await list_draws(draws, paging)
         return page_of(rows, total, paging, DrawOut.of, order_column="announcedAt")
 
     @post(
         guards=[in_room(Right.DRAW, strictly=True)],
         security=[{"bearer": []}],
+        opt=IN_STEPS,
+        dependencies={"idempotency_key": Provide(idempotency_key_of)},
         responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
         summary="Announce a draw",
     )
     async def announce(
         self,
         member: NamedDependency[Membership],
+        idempotency_key: NamedDependency[str | None],
         data: JSONBody[AnnouncementInput | None] = None,
     ) -> Resource[Data[DrawOut]]:
-        """Fix what will be drawn and commit to a secret, as a moderator or above."""
-        number = await announce(member, (data or AnnouncementInput()).terms())
-        return await _shown(member, number, created=str(number))
+        """Fix what will be drawn and commit to a secret, as a moderator or above.
 
-    @get("/{number:int}", guards=[in_room()], summary="A draw")
+        An immediate draw keeps its number when it can't go on: `details.number` of the refusal
+        says which. Put right what it names, then close and draw it, or cancel it.
+        """
+        terms = (data or AnnouncementInput()).terms()
+        number = await announce(member, terms, idempotency_key=idempotency_key)
+        return await _shown(Readable(member.room_id), number, created=str(number))
+
+    @get("/{number:int}", guards=[may_read], summary="A draw")
     async def show(
-        self, member: NamedDependency[Membership], number: Number
+        self, draws: NamedDependency[Readable], number: Number
     ) -> Resource[Data[DrawOut]]:
         """Show one draw; its secret once it is over."""
-        return await _shown(member, number)
+        return await _shown(draws, number)
 
     @post(
         "/{number:int}/close",
         guards=[in_room(Right.DRAW, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
+        opt=IN_STEPS,
         responses=refusals(RoomNotActive, Conflict),
         summary="Close the entries",
     )
@@ -96,14 +108,15 @@ class DrawController(Controller):
     ) -> Resource[Data[DrawOut]]:
         """Fix who takes part, with which weights. Repeating it changes nothing."""
         await close(member, number)
-        return await _shown(member, number)
+        return await _shown(Readable(member.room_id), number)
 
     @post(
         "/{number:int}/draw",
         guards=[in_room(Right.DRAW, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
-        responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
+        opt=IN_STEPS,
+        responses=refusals(RoomNotActive, Conflict),
         summary="Draw the winners",
     )
     async def draw(
@@ -112,10 +125,14 @@ class DrawController(Controller):
         number: Number,
         data: JSONBody[DrawInput | None] = None,
     ) -> Resource[Data[DrawOut]]:
-        """Let the public entropy in, award the winners and reveal the secret."""
+        """Fix the public input, award the winners that follow from it and reveal the secret.
+
+        Once it is fixed no other is taken, and the draw can't be cancelled any more. A unit that
+        can't be awarded is listed in `unawarded`, with the reason.
+        """
         given = data or DrawInput()
         await draw(member, number, text=given.public, signature=given.signature)
-        return await _shown(member, number)
+        return await _shown(Readable(member.room_id), number)
 
     @delete(
         "/{number:int}",
@@ -140,20 +157,20 @@ class DrawController(Controller):
         await cancel(member, number, given, precondition)
         return Data(Success())
 
-    @get("/{number:int}/record", guards=[in_room()], summary="A draw's public record")
-    async def record(self, member: NamedDependency[Membership], number: Number) -> Record:
+    @get("/{number:int}/record", guards=[may_read], summary="A draw's public record")
+    async def record(self, draws: NamedDependency[Readable], number: Number) -> Record:
         """Show everything that the public may know, as one document to keep and to check."""
-        return record_of(await find_draw(member, number))
+        return record_of(await find_draw(draws, number))
 
     @get(
         "/{number:int}/entrants.txt",
-        guards=[in_room()],
+        guards=[may_read],
         media_type=MediaType.TEXT,
         summary="The entrants of a closed draw",
     )
-    async def entrants(self, member: NamedDependency[Membership], number: Number) -> Stream:
+    async def entrants(self, draws: NamedDependency[Readable], number: Number) -> Stream:
         """Send the list whose SHA-256 the plan holds: a participant's id and weight in a line."""
-        row = await find_draw(member, number)
+        row = await find_draw(draws, number)
         if row["closedAt"] is None:
             raise NotFound("The entrants of this draw are not fixed.")
         return Stream(
@@ -162,7 +179,7 @@ class DrawController(Controller):
 
 
 async def _shown(
-    member: Membership, number: int, *, created: str | None = None
+    draws: Readable, number: int, *, created: str | None = None
 ) -> Resource[Data[DrawOut]]:
-    row = await find_draw(member, number)
+    row = await find_draw(draws, number)
     return Resource(Data(DrawOut.of(row)), row["version"], created=created)

@@ -1,6 +1,13 @@
-"""Drawing: the public entropy comes in, the winners are awarded, the secret is revealed."""
+"""Drawing: the public input is fixed, then the winners follow, are awarded, and the secret is told.
 
-from collections.abc import Sequence
+Two transactions. The first commits the input and nothing else: from then on no other is accepted,
+so that nobody learns what one input would give and then sends another. The second computes what
+follows from it and records that whole, whatever became of the room, its prizes and its people
+meanwhile. Where it did not come to that, a job finishes the draw.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
 
 import asyncpg
 import msgspec
@@ -13,6 +20,7 @@ from app.draws.drand import is_signed, randomness_of, time_of
 from app.draws.ranking import (
     DrandEntropy,
     Entropy,
+    Outcome,
     Plan,
     Ranked,
     TextEntropy,
@@ -21,18 +29,21 @@ from app.draws.ranking import (
     scopes_of,
     seed_of,
 )
-from app.draws.reading import find_draw
+from app.draws.reading import Readable, find_draw
 from app.draws.steps import actor_of, clock, lock_active_room, lock_draw, step
 from app.draws.tickets import first_ranked
 from app.errors import Conflict, ValidationFailed
 from app.participants.service import Membership
 from app.tables import DrawStatus
 
+FINISHING_JOB = "finish-draws"
+"""Who finishes what a server left READY, in `audit_log`."""
+
 
 async def draw(member: Membership, number: int, *, text: str | None, signature: str | None) -> None:
-    """Let the public entropy in, award the winners and reveal the secret, all of it or nothing.
+    """Fix the public input, award the winners that follow from it, and reveal the secret.
 
-    A draw that was drawn with the same public entropy stays as it is.
+    A draw that was drawn with the same public input stays as it is.
 
     Args:
         member: A moderator's.
@@ -42,43 +53,72 @@ async def draw(member: Membership, number: int, *, text: str | None, signature: 
 
     Raises:
         NotFound: The room has no such draw.
-        ValidationFailed: The public entropy is not of the announced kind, or not genuine.
+        ValidationFailed: The public input is not of the announced kind, or not genuine.
         RoomNotActive: Only ACTIVE rooms draw.
-        Conflict: It is not closed, it was drawn with other entropy, another step is under way,
-            a prize lacks units, or a winner holds the prize already.
+        Conflict: It is not closed, another input was fixed, or another step is under way.
         ServiceUnavailable: The drand relay does not answer.
     """
     async with step("draw"):
-        announced = await find_draw(member, number)
+        announced = await find_draw(Readable(member.room_id), number)
         public, signature = await _public_entropy(announced, text, signature)
-        await _draw_with(member, number, public, signature)
+        await _fix_input(member, number, public, signature)
+        # Whoever is about it now, to close or to cancel it, finds that they can't any more.
+        await _finish(member.room_id, number, actor_of(member), patiently=True)
 
 
-async def _draw_with(member: Membership, number: int, public: bytes, signature: str | None) -> None:
+async def _fix_input(member: Membership, number: int, public: bytes, signature: str | None) -> None:
     async with transaction():
-        present = await lock_draw(member, number)
-        if present["status"] == DrawStatus.DRAWN:
+        present = await lock_draw(member.room_id, number)
+        if present["status"] in (DrawStatus.READY, DrawStatus.DRAWN):
             if present["public"] != public:
-                raise Conflict("This draw was drawn with other public entropy.")
+                raise Conflict("This draw has another public input.")
             return
         if present["status"] != DrawStatus.CLOSED:
             raise Conflict(f"This draw is {present['status']}; only a CLOSED one can be drawn.")
-        plan = msgspec.json.decode(present["plan"], type=Plan)
-        seed = seed_of(present["secret"], present["plan"].encode(), public)
-        outcome = fill_prizes(plan, await _orders(present, plan, seed))
         await lock_active_room(member)
-        await award_winners(member, number, outcome)
-        drawn_at = await clock()
-        async with acting(actor_of(member), "draw winners"):
+        ready_at = await clock()
+        async with acting(actor_of(member), "fix public input"):
             await fetch(
-                "UPDATE draws SET status = $2, public = $3, signature = $4, seed = $5, "
-                'winners = $6, undrawn = $7, "drawnAt" = $8 WHERE id = $1',
+                'UPDATE draws SET status = $2, public = $3, signature = $4, "readyAt" = $5 '
+                "WHERE id = $1",
                 present["id"],
-                DrawStatus.DRAWN,
+                DrawStatus.READY,
                 public,
                 signature,
+                ready_at,
+            )
+
+
+async def finish(room_id: str, number: int) -> None:
+    """Draw what follows from the input that is fixed, whoever left it at that.
+
+    Raises:
+        Conflict: Somebody is about it.
+    """
+    async with step("draw"):
+        await _finish(room_id, number, FINISHING_JOB, patiently=False)
+
+
+async def _finish(room_id: str, number: int, actor: str, *, patiently: bool) -> None:
+    async with transaction():
+        present = await lock_draw(room_id, number, patiently=patiently)
+        if present["status"] != DrawStatus.READY:
+            return
+        plan = msgspec.json.decode(present["plan"], type=Plan)
+        seed = seed_of(present["secret"], present["plan"].encode(), present["public"])
+        outcome = await _outcome(present, plan, seed)
+        unawarded = await award_winners(room_id, number, outcome.winners)
+        drawn_at = await clock()
+        async with acting(actor, "draw winners"):
+            await fetch(
+                "UPDATE draws SET status = $2, seed = $3, winners = $4, passed = $5, "
+                'unawarded = $6, undrawn = $7, "drawnAt" = $8 WHERE id = $1',
+                present["id"],
+                DrawStatus.DRAWN,
                 seed,
                 jsonb(outcome.winners),
+                jsonb(outcome.passed),
+                jsonb(unawarded),
                 outcome.undrawn,
                 drawn_at,
             )
@@ -94,8 +134,8 @@ async def _public_entropy(
         faults["$.public"] = "This draw was announced without a text."
     if signature is not None and not isinstance(entropy, DrandEntropy):
         faults["$.signature"] = "This draw was announced without a drand round."
-    if text is None and isinstance(entropy, TextEntropy):
-        faults["$.public"] = f"Required: {entropy.label}."
+    if isinstance(entropy, TextEntropy) and (fault := _fault_of(entropy, text)):
+        faults["$.public"] = fault
     if faults:
         raise ValidationFailed.at(faults)
     if isinstance(entropy, DrandEntropy):
@@ -103,10 +143,20 @@ async def _public_entropy(
     return (text or "").encode(), None
 
 
+def _fault_of(entropy: TextEntropy, text: str | None) -> str | None:
+    form = entropy.format
+    told = f", {form.length} characters {form.alphabet}" if form else ""
+    if text is None:
+        return f"Required: {entropy.label}{told}."
+    if form and not form.fits(text):
+        return f"Not as announced: {entropy.label}{told}, and nothing else."
+    return None
+
+
 async def _drand_entropy(
     announced: asyncpg.Record, entropy: DrandEntropy, signature: str | None
 ) -> tuple[bytes, str]:
-    if announced["status"] == DrawStatus.DRAWN and signature is None:
+    if announced["public"] is not None and signature is None:
         return announced["public"], announced["signature"]
     due = time_of(entropy.chain, entropy.round)
     if due is None or await clock() < due:
@@ -125,11 +175,48 @@ async def _drand_entropy(
     return randomness_of(given), signature
 
 
-async def _orders(present: asyncpg.Record, plan: Plan, seed: bytes) -> dict[str, Sequence[Ranked]]:
+async def _outcome(present: asyncpg.Record, plan: Plan, seed: bytes) -> Outcome:
+    """Rank as many as are needed, so that nobody's unit is left to somebody who is gone."""
+    gone: set[str] = set()
+    while True:
+        # As many again as are gone: so it takes few turns, though many be.
+        orders = await _orders(present, plan, seed, spare=2 * len(gone))
+        ranked = {each.id for order in orders.values() for each in order}
+        found = await _gone_among(ranked, present["readyAt"])
+        if found <= gone:
+            return fill_prizes(plan, orders, gone)
+        gone |= found
+
+
+async def _orders(
+    present: asyncpg.Record, plan: Plan, seed: bytes, *, spare: int
+) -> dict[str, Sequence[Ranked]]:
     weighted = present["weightKey"] is not None
     return {
         scope: await first_ranked(
-            present["id"], key_of(seed, scope), min(count, plan.entrantCount), weighted=weighted
+            present["id"],
+            key_of(seed, scope),
+            min(count + spare, plan.entrantCount),
+            weighted=weighted,
         )
         for scope, count in scopes_of(plan).items()
     }
+
+
+async def _gone_among(people: Collection[str], ready_at: datetime) -> set[str]:
+    """Find those whose account was deleted before the input was fixed, and rows that are nobody's.
+
+    The others can't be erased before the transaction ends. Who left the room, or was removed from
+    it, is not gone: an organizer could remove whom they don't want to win.
+    """
+    present = await fetch(
+        """
+        SELECT p.id FROM participants p LEFT JOIN users u ON u.id = p."userId"
+        WHERE p.id = ANY($1) AND (u."deletedAt" IS NULL OR u."deletedAt" > $2)
+          AND num_nonnulls(p."userId", p.email) > 0
+        ORDER BY p.id FOR KEY SHARE OF p
+        """,
+        sorted(people),
+        ready_at,
+    )
+    return set(people) - {row["id"] for row in present}

@@ -1,4 +1,4 @@
-"""Draws that wait for nothing but their drand round, which the server draws by itself."""
+"""Draws that wait for nobody: the server goes on with them by itself."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ import msgspec
 
 from app.database.engine import fetch
 from app.draws.drand import CHAINS, time_of
-from app.draws.drawing import draw
+from app.draws.drawing import draw, finish
 from app.draws.ranking import DrandEntropy
 from app.draws.steps import clock
 from app.participants.service import staff_membership
@@ -15,7 +15,7 @@ from app.tables import Room
 
 
 class DueDraw(msgspec.Struct, frozen=True):
-    """A CLOSED draw that waits for nothing but its drand round, which is published."""
+    """A draw that can go on."""
 
     room_id: str
     number: int
@@ -46,3 +46,20 @@ async def draw_due(due: DueDraw) -> None:
     """
     member = await staff_membership(due.room_id)
     await draw(member, due.number, text=None, signature=None)
+
+
+async def unfinished_draws() -> list[DueDraw]:
+    """Find the READY draws, the longest READY first, whatever became of their rooms."""
+    rows = await fetch(
+        'SELECT "roomId", number FROM draws WHERE status = \'READY\' ORDER BY "readyAt", id'
+    )
+    return [DueDraw(row["roomId"], row["number"]) for row in rows]
+
+
+async def finish_draw(due: DueDraw) -> None:
+    """Draw with the input that is fixed.
+
+    Raises:
+        Conflict: Somebody is about it.
+    """
+    await finish(due.room_id, due.number)

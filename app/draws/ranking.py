@@ -15,13 +15,13 @@ sampler.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import rfc8785
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 SPEC: Literal["draw/1"] = "draw/1"
 SECRET_BYTES = 32
@@ -40,12 +40,32 @@ class NoEntropy(
     """Nothing public comes in: the outcome is fixed when the entries close."""
 
 
+ALPHABETS: Mapping[str, str] = {
+    "0-9": "0123456789",
+    "1-6": "123456",
+    "A-Z": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+}
+
+
+class TextFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The one spelling that a public text has: so many characters of this alphabet, in a row."""
+
+    alphabet: Literal["0-9", "1-6", "A-Z"]
+    length: Annotated[int, Meta(ge=1, le=1_000, examples=[5])]
+
+    def fits(self, text: str) -> bool:
+        """Tell whether a text is spelled so."""
+        return len(text) == self.length and set(text) <= set(ALPHABETS[self.alphabet])
+
+
 class TextEntropy(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="text", tag_field="kind"
 ):
-    """A text that comes about in public after the close: dice, an audience's word."""
+    """A text that comes about in public after the close: dice, numbers from the audience."""
 
-    label: Annotated[str, Meta(min_length=1, max_length=200, examples=["Three dice on stage"])]
+    label: Annotated[str, Meta(min_length=1, max_length=200, examples=["Five dice on stage"])]
+    format: TextFormat | UnsetType = UNSET
+    """Not in draws that were announced before there were formats; these took any text."""
 
 
 class DrandEntropy(
@@ -113,11 +133,25 @@ class Win(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ticket: Hex32
 
 
+class Passed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose turn went to the next in the order, for a unit of which prize."""
+
+    prizeId: Id
+    participantId: Id
+    place: Annotated[int, Meta(ge=1)]
+    reason: Literal["GONE"]
+    """Nobody's any more: the account was deleted between the close and the draw, for example."""
+
+
 class Outcome(NamedTuple):
-    """The winners in the plan's order, and how many units found none."""
+    """What a draw gives."""
 
     winners: list[Win]
+    """In the plan's order."""
+    passed: list[Passed]
+    """In the order in which it was their turn."""
     undrawn: int
+    """Units that found nobody."""
 
 
 def digest(content: bytes) -> str:
@@ -166,29 +200,39 @@ def scopes_of(plan: Plan) -> dict[str, int]:
     return {prize.id: prize.quantity for prize in plan.prizes}
 
 
-def fill_prizes(plan: Plan, orders: Mapping[str, Sequence[Ranked]]) -> Outcome:
+def fill_prizes(
+    plan: Plan, orders: Mapping[str, Sequence[Ranked]], gone: Container[str] = ()
+) -> Outcome:
     """Give the prizes' units, in the plan's order, to the first of the order of their scope.
 
     Args:
         plan: What was fixed.
         orders: For each scope of the plan the beginning of its order, as long as there are
-            entrants.
+            entrants: so many that enough of them are not gone.
+        gone: Entrants who are passed over.
     """
-    winners: list[Win] = []
+    outcome = Outcome([], [], 0)
+    turns = {scope: iter(enumerate(order, 1)) for scope, order in orders.items()}
+    undrawn = 0
     for prize in plan.prizes:
-        start = len(winners) if plan.onePrizeEach else 0
-        order = orders["" if plan.onePrizeEach else prize.id]
-        winners += (
-            Win(prize.id, ranked.id, place, ranked.ticket.hex())
-            for place, ranked in enumerate(order[start : start + prize.quantity], start + 1)
-        )
-    return Outcome(winners, sum(prize.quantity for prize in plan.prizes) - len(winners))
+        left = prize.quantity
+        while left and (turn := next(turns["" if plan.onePrizeEach else prize.id], None)):
+            place, (ticket, id_) = turn
+            if id_ in gone:
+                outcome.passed.append(Passed(prize.id, id_, place, "GONE"))
+            else:
+                outcome.winners.append(Win(prize.id, id_, place, ticket.hex()))
+                left -= 1
+        undrawn += left
+    return outcome._replace(undrawn=undrawn)
 
 
-def draw_winners(plan: Plan, seed: bytes, entrants: Sequence[Entrant]) -> Outcome:
+def draw_winners(
+    plan: Plan, seed: bytes, entrants: Sequence[Entrant], gone: Collection[str] = ()
+) -> Outcome:
     """Compute a whole draw."""
     orders = {
-        scope: first_ranked(key_of(seed, scope), entrants, count)
+        scope: first_ranked(key_of(seed, scope), entrants, count + len(gone))
         for scope, count in scopes_of(plan).items()
     }
-    return fill_prizes(plan, orders)
+    return fill_prizes(plan, orders, gone)

@@ -12,12 +12,13 @@ shown when the draw was over.
 import hmac
 import json
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import rfc8785
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from app.draws.drand import CHAINS, is_signed, randomness_of, time_of
 from app.draws.ranking import (
@@ -27,6 +28,7 @@ from app.draws.ranking import (
     Hex32,
     Id,
     NoEntropy,
+    Passed,
     Plan,
     TextEntropy,
     Win,
@@ -46,12 +48,17 @@ UNCOVERED = (
     "number",
     "announcedAt",
     "closedAt",
+    "readyAt",
     "drawnAt",
     "cancelledAt",
     "exclusions",
     "replaces",
+    "allowRevoked",
+    "leftOut",
     "immediate",
     "reason",
+    "passed",
+    "unawarded",
 )
 """Members that enter no digest but that of the whole record, so that a forger may choose them."""
 
@@ -63,8 +70,46 @@ class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
 
 
+class Revoked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who had won the prize that is drawn again, and has it no longer."""
+
+    participantId: Id
+    winnerId: Id
+    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+
+
+class LeftOut(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who did not take part, apart from exclusions: fixed with the entrants, sorted by id."""
+
+    holders: tuple[Id, ...]
+    """Participants who held a prize of the room, where each gets one."""
+    revoked: tuple[Revoked, ...]
+    """Participants of whom a prize was taken back that is drawn again, unless they are allowed."""
+    left: tuple[Id, ...]
+    """Who was a participant after the announcement, and was gone at the close."""
+    otherRole: tuple[Id, ...]
+    """Who was a participant after the announcement, and had another role at the close."""
+
+    def everybody(self) -> list[str]:
+        """Return all ids."""
+        revoked = [each.participantId for each in self.revoked]
+        return [*self.holders, *revoked, *self.left, *self.otherRole]
+
+
+class Unawarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A win that could not be awarded, and was not passed on either."""
+
+    prizeId: Id
+    participantId: Id
+    place: Annotated[int, Meta(ge=1)]
+    reason: Literal["NO_STOCK", "HOLDS_PRIZE", "ROOM_CLOSED"]
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All that the public may know of a draw; None where it is not yet known or not yet public."""
+    """All that the public may know of a draw; None where it is not yet known or not yet public.
+
+    What may be missing altogether is missing in draws that were over before it was recorded.
+    """
 
     spec: Literal["draw/1"]
     drawId: Id
@@ -80,6 +125,8 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     announcedAt: Time
     closedAt: Time | None
     drawnAt: Time | None
+    readyAt: Time | UnsetType | None = UNSET
+    """When the public input was fixed, before anything was computed from it."""
     cancelledAt: Time | None
     reason: str | None
     public: Hex | None
@@ -88,6 +135,10 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seed: Hex32 | None
     winners: tuple[Win, ...] | None
     undrawn: Annotated[int, Meta(ge=0)] | None
+    allowRevoked: bool | UnsetType = UNSET
+    leftOut: LeftOut | UnsetType | None = UNSET
+    passed: tuple[Passed, ...] | UnsetType | None = UNSET
+    unawarded: tuple[Unawarded, ...] | UnsetType | None = UNSET
     recordDigest: Hex32
     """SHA-256 of the canonical JSON of all other members."""
 
@@ -201,8 +252,8 @@ def _check_status(evidence: _Evidence) -> None:
             raise Wrong(
                 f"{name} is {'there' if is_there else 'missing'}, but it is {record.status}"
             )
-    if cancelled and (record.immediate or record.signature is not None):
-        raise Wrong("it is immediate or has a signature, but it is CANCELLED")
+    if cancelled and record.signature is not None:
+        raise Wrong("it has a signature, but it is CANCELLED")
     if (record.cancelledAt is None) is cancelled or (record.reason is None) is cancelled:
         raise Wrong(f"cancelledAt and reason do not go with {record.status}")
     if record.secret is None:
@@ -211,17 +262,38 @@ def _check_status(evidence: _Evidence) -> None:
         raise Wrong("closedAt, plan and planDigest come together")
     if drawn and record.plan is None:
         raise Wrong("there is no plan, but it is DRAWN")
+    _check_members(record, drawn=drawn)
+
+
+def _check_members(record: Record, *, drawn: bool) -> None:
+    """What came into records later is there as a whole, and when its time has come."""
+    late = [record.readyAt, record.passed, record.unawarded]
+    if len({value is UNSET for value in late}) > 1:
+        raise Wrong("readyAt, passed and unawarded come together")
+    if UNSET not in late and {value is not None for value in late} != {drawn}:
+        raise Wrong(f"readyAt, passed and unawarded do not go with {record.status}")
+    if record.leftOut and record.plan is None:
+        raise Wrong("leftOut is there, but the draw was never closed")
+    if record.allowRevoked is UNSET:
+        return
+    if UNSET in late or (not record.leftOut and record.plan is not None):
+        raise Wrong("readyAt, leftOut, passed or unawarded is missing")
+    if record.allowRevoked and record.replaces is None:
+        raise Wrong("revoked winners are allowed, but it replaces nobody")
 
 
 def _check_times(evidence: _Evidence) -> None:
     record = evidence.record
-    times = [record.announcedAt, record.closedAt, record.drawnAt, record.cancelledAt]
+    times = [
+        *(record.announcedAt, record.closedAt, record.readyAt, record.drawnAt),
+        record.cancelledAt,
+    ]
     try:
-        moments = [datetime.fromisoformat(text) for text in times if text is not None]
+        moments = [datetime.fromisoformat(text) for text in times if text]
     except ValueError as error:
         raise Wrong(f"a time that is none: {error}") from error
     if moments != sorted(moments):
-        raise Wrong("the steps are not in the order announced, closed, drawn or cancelled")
+        raise Wrong("the steps are not in the order announced, closed, ready, drawn or cancelled")
 
 
 def _check_commitment(evidence: _Evidence) -> None:
@@ -247,9 +319,25 @@ def _check_entrants(evidence: _Evidence) -> None:
         raise Wrong("entrants.txt names somebody twice")
     if both := sorted(excluded & listed):
         raise Wrong(f"{both[0]} is excluded, and yet an entrant")
+    _check_left_out(evidence.record, listed)
     plan = evidence.record.plan
     _same("the number of entrants", len(evidence.entrants), plan.entrantCount)
     _same("SHA-256 of entrants.txt", digest(evidence.entrants_txt), plan.entrantsDigest)
+
+
+def _check_left_out(record: Record, listed: AbstractSet[str]) -> None:
+    left_out = record.leftOut
+    if not left_out:
+        return
+    everybody = left_out.everybody()
+    if len(set(everybody)) < len(everybody):
+        raise Wrong("somebody is left out twice")
+    if both := sorted(listed & set(everybody)):
+        raise Wrong(f"{both[0]} is left out, and yet an entrant")
+    if left_out.revoked and (record.replaces is None or record.allowRevoked is True):
+        raise Wrong("somebody is left out as a revoked winner, which is none here")
+    if left_out.holders and record.plan is not None and not record.plan.onePrizeEach:
+        raise Wrong("somebody is left out who holds a prize, but one may win several")
 
 
 def read_entrants(entrants_txt: bytes) -> Iterator[Entrant]:
@@ -314,16 +402,19 @@ def _check_public(evidence: _Evidence) -> None:
     if isinstance(entropy, NoEntropy) and public:
         raise Wrong("there is public entropy, but the plan has none")
     if isinstance(entropy, TextEntropy):
-        _check_text(public)
+        _check_text(entropy, public)
 
 
-def _check_text(public: bytes) -> None:
+def _check_text(entropy: TextEntropy, public: bytes) -> None:
     if not public:
         raise Wrong("the text that the plan announces is missing")
     try:
-        public.decode()
+        text = public.decode()
     except UnicodeDecodeError as error:
         raise Wrong(f"the public text is not UTF-8: {error}") from error
+    form = entropy.format
+    if form and not form.fits(text):
+        raise Wrong(f"the public text is not {form.length} characters {form.alphabet}")
 
 
 def _check_drand(evidence: _Evidence, entropy: DrandEntropy, public: bytes) -> None:
@@ -331,7 +422,7 @@ def _check_drand(evidence: _Evidence, entropy: DrandEntropy, public: bytes) -> N
     if not is_signed(entropy.chain, entropy.round, signature):
         raise Wrong(f"the network did not sign round {entropy.round} so")
     _same("SHA-256 of the signature", randomness_of(signature).hex(), public.hex())
-    if _time(evidence.record.drawnAt) < _due(entropy):
+    if _time(evidence.record.readyAt or evidence.record.drawnAt) < _due(entropy):
         raise Wrong("the drand round was published after the draw")
 
 
@@ -343,13 +434,26 @@ def _check_seed(evidence: _Evidence) -> None:
 
 def _check_winners(evidence: _Evidence) -> None:
     seed = bytes.fromhex(evidence.record.seed or "")
-    winners, undrawn = draw_winners(evidence.plan, seed, evidence.entrants)
+    passed = evidence.record.passed or ()
+    gone = {each.participantId for each in passed}
+    winners, skipped, undrawn = draw_winners(evidence.plan, seed, evidence.entrants, gone)
     claimed = evidence.record.winners or ()
     for index, (right, said) in enumerate(zip(winners, claimed, strict=False), 1):
         if right != said:
             raise Wrong(f"winner {index} is {_told(right)}, the record says {_told(said)}")
     _same("the number of winners", len(winners), len(claimed))
     _same("the number of undrawn units", undrawn, evidence.record.undrawn)
+    if tuple(skipped) != passed:
+        raise Wrong("passed does not name exactly those who were passed over, in their order")
+    _check_unawarded(evidence.record.unawarded or (), claimed)
+
+
+def _check_unawarded(unawarded: Sequence[Unawarded], winners: Sequence[Win]) -> None:
+    """Every win that was not awarded is a win; in the order of the winners, each once."""
+    wins = iter((win.prizeId, win.participantId, win.place) for win in winners)
+    for each in unawarded:
+        if (each.prizeId, each.participantId, each.place) not in wins:
+            raise Wrong(f"{each.participantId} ({each.prizeId}) is unawarded, but did not win so")
 
 
 def _check_record(evidence: _Evidence) -> None:

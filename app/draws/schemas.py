@@ -1,14 +1,27 @@
 """Bodies and answers of /rooms/{id}/draws."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.draws.announcing import Terms, WantedPrize
-from app.draws.ranking import SPEC, Entropy, Id, NoEntropy, Plan, PlannedPrize, Units, Win
-from app.draws.record import LONGEST_REASON, Exclusion, Record, sealed
+from app.draws.ranking import (
+    SPEC,
+    DrandEntropy,
+    Entropy,
+    Id,
+    NoEntropy,
+    Passed,
+    Plan,
+    PlannedPrize,
+    TextEntropy,
+    TextFormat,
+    Units,
+    Win,
+)
+from app.draws.record import LONGEST_REASON, Exclusion, LeftOut, Record, Unawarded, sealed
 from app.http.bodies import Input
 from app.http.envelopes import optional_timestamp, timestamp
 from app.tables import DrawStatus
@@ -28,6 +41,13 @@ class PrizeIn(Input):
     quantity: Units | None = None
 
 
+class AnnouncedText(TextEntropy, frozen=True, forbid_unknown_fields=True, tag="text", kw_only=True):
+    """A text that comes about in public after the close, and the one spelling that it will have."""
+
+    format: TextFormat
+    """Digits, or capital letters of ASCII, without spaces: nothing else will be taken."""
+
+
 class AnnouncementInput(Input):
     """What a draw is going to be. It can't be changed afterwards."""
 
@@ -37,9 +57,11 @@ class AnnouncementInput(Input):
     weightKey: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     """Member of the participants' metadata that says how many tickets each has, 1 to 1000."""
     exclusions: Annotated[tuple[Exclusion, ...], Meta(max_length=MOST_EXCLUSIONS)] = ()
-    entropy: Entropy = NoEntropy()
+    entropy: NoEntropy | AnnouncedText | DrandEntropy = NoEntropy()
     replaces: Id | None = None
     """A revoked winner, whose unit is drawn again."""
+    allowRevoked: bool = False
+    """Whether revoked winners of this prize take part again, with `replaces`."""
     immediate: bool = False
     """Announce, close and draw at once; nobody can check the commitment beforehand."""
 
@@ -53,6 +75,7 @@ class AnnouncementInput(Input):
             exclusions=self.exclusions,
             entropy=self.entropy,
             replaces=self.replaces,
+            allow_revoked=self.allowRevoked,
             immediate=self.immediate,
         )
 
@@ -60,7 +83,7 @@ class AnnouncementInput(Input):
 class DrawInput(Input):
     """The public entropy, of the kind that was announced."""
 
-    public: Annotated[str, Meta(min_length=1, max_length=10_000, examples=["4 2 6"])] | None = None
+    public: Annotated[str, Meta(min_length=1, max_length=10_000, examples=["42615"])] | None = None
     signature: Annotated[str, Meta(pattern=r"^([0-9a-f]{2}){1,96}\Z")] | None = None
     """Of the drand round, in hex."""
 
@@ -85,12 +108,15 @@ class DrawOut(msgspec.Struct, kw_only=True):
     exclusions: list[Exclusion]
     entropy: Entropy
     replaces: str | None
+    allowRevoked: bool
     immediate: bool
     entrantCount: int | None
     entrantsDigest: str | None
     planDigest: str | None
     announcedAt: str
     closedAt: str | None
+    readyAt: str | None
+    """When the public input was fixed."""
     drawnAt: str | None
     cancelledAt: str | None
     reason: str | None
@@ -101,8 +127,11 @@ class DrawOut(msgspec.Struct, kw_only=True):
     """Revealed when the draw is over."""
     seed: str | None
     undrawn: int | None
-    winners: list[Win] | UnsetType | None = UNSET
-    """Left out of lists."""
+    winners: tuple[Win, ...] | UnsetType | None = UNSET
+    """Left out of lists, as what follows."""
+    leftOut: LeftOut | UnsetType | None = UNSET
+    passed: tuple[Passed, ...] | UnsetType | None = UNSET
+    unawarded: tuple[Unawarded, ...] | UnsetType | None = UNSET
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "DrawOut":
@@ -120,12 +149,14 @@ class DrawOut(msgspec.Struct, kw_only=True):
             exclusions=msgspec.json.decode(row["exclusions"], type=list[Exclusion]),
             entropy=msgspec.json.decode(row["entropy"], type=Entropy),
             replaces=row["replaces"],
+            allowRevoked=bool(row["allowRevoked"]),
             immediate=row["immediate"],
             entrantCount=None if plan is None else plan.entrantCount,
             entrantsDigest=None if plan is None else plan.entrantsDigest,
             planDigest=row["planDigest"],
             announcedAt=timestamp(row["announcedAt"]),
             closedAt=optional_timestamp(row["closedAt"]),
+            readyAt=optional_timestamp(row["readyAt"]),
             drawnAt=optional_timestamp(row["drawnAt"]),
             cancelledAt=optional_timestamp(row["cancelledAt"]),
             reason=row["reason"],
@@ -134,13 +165,12 @@ class DrawOut(msgspec.Struct, kw_only=True):
             secret=_hex(row["secret"]),
             seed=_hex(row["seed"]),
             undrawn=row["undrawn"],
-            winners=_winners_of(row) if "winners" in row else UNSET,
+            **({} if "winners" not in row else _long_members(row)),
         )
 
 
 def record_of(row: asyncpg.Record) -> Record:
     """Make the public record of a row of draws."""
-    winners = _winners_of(row)
     record = Record(
         spec=SPEC,
         drawId=row["id"],
@@ -162,20 +192,48 @@ def record_of(row: asyncpg.Record) -> Record:
         signature=row["signature"],
         secret=_hex(row["secret"]),
         seed=_hex(row["seed"]),
-        winners=None if winners is None else tuple(winners),
         undrawn=row["undrawn"],
         recordDigest="",
+        **_late_members(row),
     )
     return sealed(record)
 
 
+def _late_members(row: asyncpg.Record) -> dict[str, Any]:
+    """Return the members that records did not always have.
+
+    Of a draw that was announced before, those are left out that it has no value for: its record
+    stays what it was.
+    """
+    late = {
+        "allowRevoked": row["allowRevoked"],
+        "readyAt": optional_timestamp(row["readyAt"]),
+        **_long_members(row),
+    }
+    is_older = row["allowRevoked"] is None
+    return {
+        name: value
+        for name, value in late.items()
+        if not is_older or value is not None or name == "winners"
+    }
+
+
+def _long_members(row: asyncpg.Record) -> dict[str, Any]:
+    """Return what lists leave out."""
+    types = {
+        "winners": tuple[Win, ...],
+        "leftOut": LeftOut,
+        "passed": tuple[Passed, ...],
+        "unawarded": tuple[Unawarded, ...],
+    }
+    return {
+        name: None if row[name] is None else msgspec.json.decode(row[name], type=type_)
+        for name, type_ in types.items()
+    }
+
+
 def _plan_of(row: asyncpg.Record) -> Plan | None:
     return None if row["plan"] is None else msgspec.json.decode(row["plan"], type=Plan)
-
-
-def _winners_of(row: asyncpg.Record) -> list[Win] | None:
-    found = row["winners"]
-    return None if found is None else msgspec.json.decode(found, type=list[Win])
 
 
 def _hex(content: bytes | None) -> str | None:

@@ -19,10 +19,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
 from app.deferred import deferred
-from app.draws.reading import require_draw
+from app.draws.guards import may_read, provide_draws
+from app.draws.reading import Readable, require_draw
 from app.errors import NotFound
-from app.participants.guards import in_room, provide_member
-from app.participants.service import Membership
 from app.settings import settings
 
 if TYPE_CHECKING:
@@ -57,18 +56,18 @@ def draw_page(room_id: FromPath[str], number: FromPath[int]) -> Response[bytes]:
 
 @get(
     "/rooms/{room_id:str}/draws/{number:int}/code.svg",
-    guards=[in_room()],
-    dependencies={"member": Provide(provide_member)},
+    guards=[may_read],
+    dependencies={"draws": Provide(provide_draws)},
     include_in_schema=False,
 )
-async def draw_code(member: NamedDependency[Membership], number: FromPath[int]) -> Response[bytes]:
+async def draw_code(draws: NamedDependency[Readable], number: FromPath[int]) -> Response[bytes]:
     """Draw the code to scan that leads to the check of a draw, where anybody may see the draw.
 
     A page's images are asked for without a token, so that a private room's is not there.
     """
-    _require_sense(member.room_id, number)
-    await require_draw(member, number)
-    address = quote(f"/rooms/{member.room_id}/draws/{number}", safe="")
+    _require_sense(draws.room_id, number)
+    await require_draw(draws, number)
+    address = quote(f"/rooms/{draws.room_id}/draws/{number}", safe="")
     leads_to = f"{settings().PUBLIC_URL}/verify?draw={address}"
     image = await asyncio.get_running_loop().run_in_executor(_painter, _paint, leads_to)
     headers = {**_headers(NOTHING, NOTHING), "Cache-Control": "private, max-age=86400"}

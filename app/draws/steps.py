@@ -1,9 +1,10 @@
 """What every step of a draw does: it locks, it is dated, it is attributed, it is measured.
 
-Each step is one transaction. Locks are taken in the order draw, room, participants, prizes,
-winners. Nothing else locks draws, so that the long parts, freezing the entrants and ranking them,
-hold up nobody else. Of two calls for the same draw at once, the second is refused and does not
-wait.
+A step is a transaction of its own, or two, and never part of a longer one: what it has fixed stays
+fixed, whatever becomes of the request. Locks are taken in the order draw, participants, room,
+prizes, winners. Nothing else locks draws but the deletion of their room, which does not wait for
+them; so the long parts, freezing the entrants and ranking them, hold up nobody else. Of two calls
+for the same draw at once, the second is refused and does not wait.
 """
 
 import time
@@ -13,20 +14,22 @@ from datetime import datetime
 
 import asyncpg
 
-from app.database.engine import fetchrow, fetchval
+from app.database.engine import fetchrow, fetchval, in_transaction
 from app.database.versions import VERSION
 from app.errors import AppError, Conflict, NotFound, RoomNotActive, ServiceUnavailable
 from app.metrics import DRAW_SECONDS, DRAW_STEPS
 from app.participants.service import Membership
 from app.tables import Room, RoomStatus
 
-JOB = "draw-due-rounds"
+DUE_JOB = "draw-due-rounds"
 """Who draws when a drand round is due, in `audit_log`."""
 
 
 @asynccontextmanager
 async def step(name: str) -> AsyncIterator[None]:
-    """Measure a step, to the end of its transaction."""
+    """Measure a step, to the end of its transactions."""
+    if in_transaction():
+        raise AssertionError("a step of a draw is committed by itself")
     outcome, started = "failed", time.perf_counter()
     try:
         yield
@@ -42,11 +45,16 @@ async def step(name: str) -> AsyncIterator[None]:
 
 def actor_of(member: Membership) -> str:
     """Return who acts, for `audit_log`."""
-    return member.user_id or JOB
+    return member.user_id or DUE_JOB
 
 
-async def lock_draw(member: Membership, number: int) -> asyncpg.Record:
+async def lock_draw(room_id: str, number: int, *, patiently: bool = False) -> asyncpg.Record:
     """Lock a draw for a step of it.
+
+    Args:
+        room_id: The draw's.
+        number: The draw's.
+        patiently: Whether to wait for who is about it, rather than to be refused.
 
     Raises:
         NotFound: The room has no such draw.
@@ -55,8 +63,9 @@ async def lock_draw(member: Membership, number: int) -> asyncpg.Record:
     try:
         row = await fetchrow(
             f"SELECT *, {VERSION} FROM draws "
-            'WHERE "roomId" = $1 AND number = $2 FOR NO KEY UPDATE NOWAIT',
-            member.room_id,
+            'WHERE "roomId" = $1 AND number = $2 FOR NO KEY UPDATE'
+            f"{'' if patiently else ' NOWAIT'}",
+            room_id,
             number,
         )
     except asyncpg.LockNotAvailableError as error:

@@ -2,6 +2,9 @@
 
 The request runs inside one transaction together with the record of its answer, so both are there
 or neither: a server that dies half-way leaves nothing behind, and who asks again is served.
+
+A handler that is marked with `IN_STEPS` commits what it does step by step, and repeating it goes on
+where it stopped. Its key is recorded before, and the answer afterwards, once it has succeeded.
 """
 
 import hashlib
@@ -9,9 +12,11 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
+from litestar import Request
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.status_codes import HTTP_400_BAD_REQUEST, HTTP_500_INTERNAL_SERVER_ERROR
@@ -23,6 +28,8 @@ from app.database.engine import fetch, fetchval, jsonb, transaction
 from app.errors import Conflict, RateLimitExceeded, ValidationFailed
 from app.http.bodies import ApiRequest
 
+IN_STEPS = {"in_steps": True}
+"""As the `opt` of a handler, which may ask for `idempotency_key_of` to know a request again."""
 AUTH_PATH = "/api/v1/auth/"
 KEPT_FOR = timedelta(hours=24)
 LARGEST_KEPT_BYTES = 64 * 1024
@@ -66,23 +73,76 @@ class Idempotency(ASGIMiddleware):
             return
         if not KEY_FORM.fullmatch(key):
             raise ValidationFailed.at({"Idempotency-Key": "1 to 255 visible ASCII characters."})
-        digest = await _digest(request)
-        answer = Answer()
-        with suppress(_Undone):
-            async with transaction():
-                kept_id = hashlib.sha256(f"{caller.sub} {key}".encode()).hexdigest()
-                kept = await _lock(kept_id, caller.sub)
-                if kept["request"] is not None:
-                    answer = _again(kept, digest, scope["path"])
-                else:
-                    _require_key_left(kept)
-                    await fetch("SAVEPOINT before_request")
-                    await next_app(scope, receive, answer.take)
-                    # Nothing is sent so far: whatever fails from here on can still be answered.
-                    ScopeState.from_scope(scope).response_started = False
-                    bytes_left = MOST_KEPT_BYTES - kept["usedBytes"]
-                    await _keep(kept_id, caller.sub, digest, answer, bytes_left=bytes_left)
+        kept_id = hashlib.sha256(f"{caller.sub} {key}".encode()).hexdigest()
+        this = _Request(kept_id, caller.sub, await _digest(request), scope, receive, next_app)
+        in_steps = scope["route_handler"].opt.get("in_steps", False)
+        answer = await (_answer_in_steps(this) if in_steps else _answer_at_once(this))
         await answer.give(send)
+
+
+class _Request(NamedTuple):
+    """What came with a key."""
+
+    kept_id: str
+    user_id: str
+    digest: str
+    scope: Scope
+    receive: Receive
+    next_app: ASGIApp
+
+    async def run(self) -> "Answer":
+        """Let the handler answer."""
+        answer = Answer()
+        await self.next_app(self.scope, self.receive, answer.take)
+        # Nothing is sent so far: whatever fails from here on can still be answered.
+        ScopeState.from_scope(self.scope).response_started = False
+        return answer
+
+
+async def _answer_at_once(request: _Request) -> "Answer":
+    answer = Answer()
+    with suppress(_Undone):
+        async with transaction():
+            kept = await _lock(request)
+            if kept["request"] is not None:
+                return _again(kept, request)
+            _require_key_left(kept)
+            await fetch("SAVEPOINT before_request")
+            answer = await request.run()
+            bytes_left = MOST_KEPT_BYTES - kept["usedBytes"]
+            answer.require_final(bytes_left)
+            if answer.is_refusal:
+                await fetch("ROLLBACK TO SAVEPOINT before_request")
+            await _keep(request, answer, bytes_left=bytes_left)
+    return answer
+
+
+async def _answer_in_steps(request: _Request) -> "Answer":
+    async with transaction():
+        kept = await _lock(request)
+        if kept["request"] is None:
+            _require_key_left(kept)
+            await _keep(request, BEGUN, bytes_left=0)
+            kept = await _find(request)
+        elif kept["status"] != BEGUN.status or kept["request"] != request.digest:
+            return _again(kept, request)
+    known_by = f"{request.kept_id} {kept['createdAt'].isoformat()}"
+    request.scope["state"]["idempotency_key"] = hashlib.sha256(known_by.encode()).hexdigest()
+    answer = await request.run()
+    if not answer.is_refusal:
+        async with transaction():
+            bytes_left = MOST_KEPT_BYTES - (await _find(request))["usedBytes"]
+            await _keep(request, answer, bytes_left=bytes_left)
+    return answer
+
+
+async def idempotency_key_of(request: Request[Any, Any, Any]) -> str | None:
+    """Return by what a handler in steps knows a caller again who repeats a request, if by anything.
+
+    For as long as the key is in use, it is the same for the same key of the same person.
+    """
+    found: str | None = request.scope["state"].get("idempotency_key")
+    return found
 
 
 class _Undone(Exception):
@@ -144,6 +204,10 @@ class Answer:
         return Summary(len(self.body), hashlib.sha256(self.body).hexdigest(), _counts(self.body))
 
 
+BEGUN = Answer(0)
+"""What is kept of a request whose steps are under way, or were broken off."""
+
+
 class Summary(msgspec.Struct):
     """What is kept of an answer that is too large."""
 
@@ -172,20 +236,26 @@ async def _digest(request: ApiRequest) -> str:
     return hashlib.sha256(place.encode() + await request.body()).hexdigest()
 
 
-async def _lock(kept_id: str, user_id: str) -> asyncpg.Record:
+async def _lock(request: _Request) -> asyncpg.Record:
     """Keep others with this key out until the transaction ends.
 
     Returns:
-        What is kept of it, if anything, and what its person has in use.
+        As `_find`.
 
     Raises:
         Conflict: Somebody is in.
     """
-    if not await fetchval("SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", kept_id):
+    lock = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
+    if not await fetchval(lock, request.kept_id):
         raise Conflict("A request with this Idempotency-Key is under way.")
+    return await _find(request)
+
+
+async def _find(request: _Request) -> asyncpg.Record:
+    """Return what is kept of a key, if anything, and what its person has in use."""
     [row] = await fetch(
         """
-        SELECT k.request, k.status, k.headers, k.body, k.summary, used.*
+        SELECT k.request, k.status, k.headers, k.body, k.summary, k."createdAt", used.*
         FROM (
             SELECT count(*) AS "usedKeys",
                 COALESCE(sum(octet_length(body)), 0) AS "usedBytes",
@@ -194,8 +264,8 @@ async def _lock(kept_id: str, user_id: str) -> asyncpg.Record:
         ) used
         LEFT JOIN idempotency_keys k ON k.id = $1 AND k."expiresAt" > now()
         """,
-        kept_id,
-        user_id,
+        request.kept_id,
+        request.user_id,
     )
     return row
 
@@ -209,8 +279,8 @@ def _require_key_left(used: asyncpg.Record) -> None:
         )
 
 
-def _again(kept: asyncpg.Record, request: str, path: str) -> Answer:
-    if kept["request"] != request:
+def _again(kept: asyncpg.Record, request: _Request) -> Answer:
+    if kept["request"] != request.digest:
         raise Conflict("This Idempotency-Key came with another request before.")
     headers = msgspec.json.decode(kept["headers"], type=dict[str, str])
     if kept["body"] is not None:
@@ -218,7 +288,7 @@ def _again(kept: asyncpg.Record, request: str, path: str) -> Answer:
     done = {
         "done": True,
         "status": kept["status"],
-        "read": headers.get("location", path.rpartition("/")[0]),
+        "read": headers.get("location", request.scope["path"].rpartition("/")[0]),
     }
     if kept["summary"] is None:
         raise Conflict(
@@ -230,17 +300,8 @@ def _again(kept: asyncpg.Record, request: str, path: str) -> Answer:
     )
 
 
-async def _keep(
-    kept_id: str, user_id: str, request: str, answer: Answer, *, bytes_left: int
-) -> None:
-    """Record what who asks again is told.
-
-    Raises:
-        _Undone: It is better done again.
-    """
-    answer.require_final(bytes_left)
-    if answer.is_refusal:
-        await fetch("ROLLBACK TO SAVEPOINT before_request")
+async def _keep(request: _Request, answer: Answer, *, bytes_left: int) -> None:
+    """Record what who asks again is told."""
     headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
     is_whole = answer.fits(bytes_left)
     await fetch(
@@ -251,9 +312,9 @@ async def _keep(
         ON CONFLICT (id) DO UPDATE SET request = $3, status = $4, headers = $5, body = $6,
             summary = $7, "createdAt" = now(), "expiresAt" = now() + $8
         """,
-        kept_id,
-        user_id,
-        request,
+        request.kept_id,
+        request.user_id,
+        request.digest,
         answer.status,
         jsonb(headers),
         answer.body.decode() if is_whole and not answer.is_secret else None,

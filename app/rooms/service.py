@@ -19,7 +19,7 @@ from app.database.columns import now_ms
 from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
 from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
-from app.errors import NotFound, RoomClosed
+from app.errors import Conflict, NotFound, RoomClosed
 from app.participants.joining import lock_person
 from app.participants.roles import HELD_FROM, Right, reaches
 from app.participants.service import DELETED_PERSON, Membership, named, unless_deleted
@@ -236,6 +236,7 @@ async def change_room(
         PreconditionFailed: It has changed.
         InvalidTransition: The lifecycle has no such step.
         RoomClosed: It is closed, and more would change than whose it is.
+        Conflict: It is to close, and a draw of it is open.
         ValidationFailed: The settings don't fit the version that the room is locked to.
         Forbidden, Conflict: As `hand_over` has it.
     """
@@ -243,7 +244,10 @@ async def change_room(
         present = await lock_room(member.room_id)
         precondition.check(present)
         status = RoomStatus(present["status"])
-        check_transition(status, RoomStatus(changes.get("status", status)))
+        wanted = RoomStatus(changes.get("status", status))
+        check_transition(status, wanted)
+        if status is RoomStatus.ACTIVE and wanted is not status:
+            await _require_no_open_draw(member.room_id)
         if not status.is_open and changes.keys() - {"status", "createdBy"}:
             raise RoomClosed
         values = dict(changes)
@@ -259,8 +263,23 @@ async def change_room(
         return await find_room(member.room_id)
 
 
+async def _require_no_open_draw(room_id: str) -> None:
+    """Keep a locked room, in which nobody announces meanwhile, from leaving a draw undrawn."""
+    number = await fetchval(
+        """SELECT number FROM draws WHERE "roomId" = $1 AND status NOT IN ('DRAWN', 'CANCELLED')""",
+        room_id,
+    )
+    if number is not None:
+        raise Conflict(
+            f"Draw {number} of this room is open; draw or cancel it first.",
+            details={"draw": number},
+        )
+
+
 async def delete_room(member: Membership, precondition: Precondition = ANY) -> None:
-    """Soft-delete a room; what is in it goes out of sight with it.
+    """Soft-delete a room; what is in it goes out of sight with it, but for its draws.
+
+    One that is open is cancelled, by the database, whoever deletes the room.
 
     Raises:
         NotFound: It was deleted meanwhile.

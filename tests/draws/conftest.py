@@ -25,6 +25,7 @@ PEOPLE = {
     **dict.fromkeys(("ann", "ben", "cem", "dan", "eva"), ParticipantRole.PARTICIPANT),
 }
 PLAYERS = ["ann", "ben", "cem", "dan", "eva"]
+TEXT = {"kind": "text", "label": "Dice", "format": {"alphabet": "1-6", "length": 5}}
 
 
 class Stage:
@@ -107,6 +108,7 @@ def terms(**changes: Any) -> Terms:
         "exclusions": (),
         "entropy": NoEntropy(),
         "replaces": None,
+        "allow_revoked": False,
         "immediate": False,
     }
     return Terms(**(defaults | changes))

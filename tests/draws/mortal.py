@@ -17,13 +17,18 @@ import asyncpg
 
 from app.database.engine import DB
 from app.draws import announcing, cancelling, closing, drawing
+from app.draws.ranking import TextEntropy, TextFormat
 from app.errors import AppError
 from tests.draws.conftest import moderator, terms
 
+DICE = TextEntropy("Dice", TextFormat("1-6", 5))
 STEPS: dict[str, Callable[[], Awaitable[Any]]] = {
     "announce": lambda: announcing.announce(moderator(), terms()),
+    "announce_dice": lambda: announcing.announce(moderator(), terms(entropy=DICE)),
+    "announce_at_once": lambda: announcing.announce(moderator(), terms(immediate=True)),
     "close": lambda: closing.close(moderator(), 1),
     "draw": lambda: drawing.draw(moderator(), 1, text=None, signature=None),
+    "throw": lambda: drawing.draw(moderator(), 1, text="42615", signature=None),
     "cancel": lambda: cancelling.cancel(moderator(), 1, "rain"),
 }
 

@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from app.draws.drand import randomness_of
 from app.draws.ranking import (
     DrandEntropy,
     Plan,
     PlannedPrize,
+    TextEntropy,
+    TextFormat,
     digest,
     draw_winners,
     entrants_text,
     seed_of,
 )
-from app.draws.record import Exclusion, Record, sealed
+from app.draws.record import Exclusion, LeftOut, Record, Revoked, Unawarded, sealed
 from app.tables import DrawStatus
 from tests.draws import vectors
 
@@ -25,9 +28,13 @@ ENTRANTS_TXT = entrants_text(vectors.ENTRANTS)
 DRAND = vectors.plan(DrandEntropy(vectors.QUICKNET, vectors.ROUND), one_prize_each=True)
 
 
+LEFT_OUT = LeftOut(("ike",), (), ("lou", "mia"), ("ned",))
+
+
 def drawn(plan: Plan = vectors.FIRST, public: bytes = b"", signature: str | None = None) -> Record:
+    """Return a record as draws left it before there was a status READY."""
     seed = seed_of(vectors.SECRET, plan.canonical(), public)
-    winners, undrawn = draw_winners(plan, seed, vectors.ENTRANTS)
+    winners, _, undrawn = draw_winners(plan, seed, vectors.ENTRANTS)
     record = Record(
         spec="draw/1",
         drawId=plan.drawId,
@@ -55,6 +62,66 @@ def drawn(plan: Plan = vectors.FIRST, public: bytes = b"", signature: str | None
         recordDigest="",
     )
     return sealed(record)
+
+
+def complete(record: Record, **changes: Any) -> Record:
+    """Return a record with the members that came later."""
+    is_drawn = record.status is DrawStatus.DRAWN
+    later: dict[str, Any] = {
+        "allowRevoked": False,
+        "leftOut": None if record.plan is None else LEFT_OUT,
+        "readyAt": record.drawnAt,
+        "passed": () if is_drawn else None,
+        "unawarded": () if is_drawn else None,
+    }
+    if record.plan is not None and not record.plan.onePrizeEach:
+        later["leftOut"] = replace(LEFT_OUT, holders=())
+    return changed(record, **(later | changes))
+
+
+def passed_over(gone: set[str], plan: Plan = vectors.FIRST, public: bytes = b"") -> Record:
+    """Return the record of a draw that passed over those who were gone."""
+    seed = seed_of(vectors.SECRET, plan.canonical(), public)
+    winners, passed, undrawn = draw_winners(plan, seed, vectors.ENTRANTS, gone)
+    return complete(
+        drawn(plan, public), winners=tuple(winners), passed=tuple(passed), undrawn=undrawn
+    )
+
+
+def unawarded() -> Record:
+    """Return the record of a draw in which two of three winners got nothing."""
+    _, second, third = drawn().winners or ()
+    why = (
+        Unawarded(second.prizeId, second.participantId, second.place, "HOLDS_PRIZE"),
+        Unawarded(third.prizeId, third.participantId, third.place, "NO_STOCK"),
+    )
+    return complete(drawn(), unawarded=why)
+
+
+def dice() -> Record:
+    """Return the record of a draw with a text that has a format."""
+    plan = replace(vectors.SECOND, entropy=TextEntropy("dice", TextFormat("1-6", 5)))
+    return complete(drawn(plan, b"42615"))
+
+
+def redrawn() -> Record:
+    """Return the record of a redraw that leaves out who won before."""
+    revoked = (Revoked("zac", "w1", "Has won this prize before."),)
+    return complete(drawn_again(), leftOut=replace(LEFT_OUT, revoked=revoked))
+
+
+def of_every_later_kind() -> list[tuple[Record, bytes]]:
+    """Return records with the members that came later, with their `entrants.txt`."""
+    listed = (
+        *map(complete, all_drawn()),
+        *(passed_over({"bob"}), passed_over({"bob", "éva", "dave", "carol"})),
+        passed_over({"bob", "éva"}, vectors.SECOND, vectors.DRAWS[1][1]),
+        *(unawarded(), dice(), redrawn()),
+        complete(drawn_again(), allowRevoked=True),
+        *(complete(cancelled()), complete(cancelled(), immediate=True)),
+    )
+    unlisted = (complete(short_of_entrants()), complete(cancelled_early()))
+    return [(record, ENTRANTS_TXT) for record in listed] + [(record, b"") for record in unlisted]
 
 
 def short_of_entrants() -> Record:

@@ -1,5 +1,6 @@
 """The course of a draw over HTTP: every step, right and refusal."""
 
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -8,11 +9,22 @@ import msgspec
 import pytest
 
 from app.database.engine import fetch, fetchrow, fetchval
-from app.draws.ranking import digest
+from app.draws.announcing import announce
+from app.draws.ranking import TextEntropy, digest
 from app.draws.record import Record, check
 from app.tables import DrawStatus, RoomStatus
 from tests.draws import vectors
-from tests.draws.conftest import PLAYERS, Publish, Stage, drand_round, stock, weigh
+from tests.draws.conftest import (
+    PLAYERS,
+    TEXT,
+    Publish,
+    Stage,
+    drand_round,
+    moderator,
+    stock,
+    terms,
+    weigh,
+)
 
 STEPS = [
     ("POST", "", {}),
@@ -35,6 +47,7 @@ MEMBERS = (
     "announcedAt",
     "closedAt",
     "drawnAt",
+    "readyAt",
     "cancelledAt",
     "reason",
     "public",
@@ -43,9 +56,14 @@ MEMBERS = (
     "seed",
     "winners",
     "undrawn",
+    "allowRevoked",
+    "leftOut",
+    "passed",
+    "unawarded",
     "recordDigest",
 )
 READINGS = ["", "/1", "/1/record", "/1/entrants.txt"]
+ALPHABET, LENGTH = {"$.entropy.format.alphabet"}, {"$.entropy.format.length"}
 
 
 async def test_a_whole_draw_can_be_checked_by_anybody(stage: Stage) -> None:
@@ -116,6 +134,7 @@ async def test_an_announced_record_has_the_members_of_the_specification(stage: S
         "exclusions",
         "immediate",
         "announcedAt",
+        "allowRevoked",
         "recordDigest",
     }
 
@@ -192,16 +211,17 @@ async def test_weights_come_from_the_metadata(stage: Stage) -> None:
     await weigh("ann", {"tickets": 3, "other": 9})
     await weigh("ben", {"tickets": 1000})
     await weigh("cem", {"other": 2})
+    await weigh("dan", {"tickets": 5.0})
     await stage.announce(weightKey="tickets")
     await stage.ok("POST", "/1/close")
     await stage.ok("POST", "/1/draw")
     record, entrants = await stage.files()
-    assert entrants == b"ann 3\nben 1000\ncem 1\ndan 1\neva 1\n"
+    assert entrants == b"ann 3\nben 1000\ncem 1\ndan 5\neva 1\n"
     assert check(record, entrants).passed
 
 
 @pytest.mark.parametrize(
-    "weight", [0, -1, 1001, 1.5, 3.0, 1e30, "3", "3\n4", None, True, [], {"a": 1}, "x 1"]
+    "weight", [0, 0.0, -1, 1001, 1001.0, 1.5, 1e30, "3", "3\n4", None, True, [], {"a": 1}, "x 1"]
 )
 async def test_another_weight_is_refused_naming_the_participants(stage: Stage, weight: Any) -> None:
     await weigh("ann", {"tickets": weight})
@@ -216,25 +236,61 @@ async def test_another_weight_is_refused_naming_the_participants(stage: Stage, w
 
 
 async def test_public_text_comes_in(stage: Stage) -> None:
-    await stage.announce(entropy={"kind": "text", "label": "Dice"}, onePrizeEach=False)
+    await stage.announce(entropy=TEXT, onePrizeEach=False)
     await stage.ok("POST", "/1/close")
     error = await stage.refused(400, "POST", "/1/draw")
-    assert error["details"]["fields"] == {"$.public": "Required: Dice."}
-    drawn = await stage.ok("POST", "/1/draw", json={"public": "4 2 6 1 5 🎲"})
-    assert bytes.fromhex(drawn["public"]).decode() == "4 2 6 1 5 🎲"
+    assert error["details"]["fields"] == {"$.public": "Required: Dice, 5 characters 1-6."}
+    drawn = await stage.ok("POST", "/1/draw", json={"public": "42615"})
+    assert bytes.fromhex(drawn["public"]).decode() == "42615"
     assert check(*await stage.files()).passed
-    again = await stage.ok("POST", "/1/draw", json={"public": "4 2 6 1 5 🎲"})
+    again = await stage.ok("POST", "/1/draw", json={"public": "42615"})
     assert again == drawn
-    await stage.refused(409, "POST", "/1/draw", json={"public": "1 1 1 1 1"})
+    await stage.refused(409, "POST", "/1/draw", json={"public": "11111"})
 
 
-@pytest.mark.parametrize(("number", "json"), [(1, {"public": "x"}), (1, {"signature": "00"})])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("4261", "426155", "4 2 6 1 5", "42610", "42617", "42615 ", "42615\n"),
+        "\uff14\uff12\uff16\uff11\uff15",
+        "\u0664\u0662\u0666\u0661\u0665",
+    ],
+)
+async def test_a_text_has_one_spelling(stage: Stage, text: str) -> None:
+    await stage.announce(entropy=TEXT)
+    await stage.ok("POST", "/1/close")
+    error = await stage.refused(400, "POST", "/1/draw", json={"public": text})
+    told = "Not as announced: Dice, 5 characters 1-6, and nothing else."
+    assert error["details"]["fields"] == {"$.public": told}
+
+
+async def test_the_format_is_part_of_the_plan(stage: Stage) -> None:
+    entropy = {"kind": "text", "label": "Word", "format": {"alphabet": "A-Z", "length": 3}}
+    await stage.announce(entropy=entropy)
+    await stage.ok("POST", "/1/close")
+    await stage.refused(400, "POST", "/1/draw", json={"public": "YeS"})
+    await stage.ok("POST", "/1/draw", json={"public": "YES"})
+    record, entrants = await stage.files()
+    assert json.loads(record)["plan"]["entropy"] == entropy
+    assert check(record, entrants).passed
+
+
+async def test_a_draw_that_was_announced_without_a_format_takes_any_text(stage: Stage) -> None:
+    await announce(moderator(), terms(entropy=TextEntropy("Dice")))
+    await stage.ok("POST", "/1/close")
+    await stage.ok("POST", "/1/draw", json={"public": "4 2 6 1 5 🎲"})
+    record, entrants = await stage.files()
+    assert "format" not in json.loads(record)["plan"]["entropy"]
+    assert check(record, entrants).passed
+
+
+@pytest.mark.parametrize(("number", "body"), [(1, {"public": "x"}), (1, {"signature": "00"})])
 async def test_entropy_that_was_not_announced_is_refused(
-    stage: Stage, number: int, json: Any
+    stage: Stage, number: int, body: Any
 ) -> None:
     await stage.announce()
     await stage.ok("POST", f"/{number}/close")
-    await stage.refused(400, "POST", f"/{number}/draw", json=json)
+    await stage.refused(400, "POST", f"/{number}/draw", json=body)
 
 
 DRAND = drand_round()
@@ -291,7 +347,13 @@ async def test_a_past_round_is_refused_when_the_draw_closes(stage: Stage, publis
         ({"entropy": {"kind": "text"}}, {"$.entropy"}),
         ({"entropy": {**DRAND, "chain": "0" * 64}}, {"$.entropy.chain"}),
         ({"entropy": {**DRAND, "round": 2**53 - 1}}, {"$.entropy.round"}),
-        ({"entropy": {"kind": "text", "label": "x"}, "immediate": True}, {"$.immediate"}),
+        ({"entropy": TEXT, "immediate": True}, {"$.immediate"}),
+        ({"entropy": {"kind": "text", "label": "x"}}, {"$.entropy"}),
+        ({"entropy": {**TEXT, "format": {"alphabet": "0-9"}}}, {"$.entropy.format"}),
+        ({"entropy": {**TEXT, "format": {"alphabet": "a-z", "length": 1}}}, ALPHABET),
+        ({"entropy": {**TEXT, "format": {"alphabet": "0-9", "length": 0}}}, LENGTH),
+        ({"entropy": {**TEXT, "format": {"alphabet": "0-9", "length": 1001}}}, LENGTH),
+        ({"allowRevoked": True}, {"$.allowRevoked"}),
         ({"replaces": "nobody"}, {"$.replaces"}),
         ({"seed": "00"}, {"$.seed"}),
     ],
@@ -433,6 +495,7 @@ async def test_moderators_and_above_draw(stage: Stage, by: str | None, expected:
 async def test_draws_of_a_private_room_are_its_members(
     stage: Stage, by: str | None, expected: int
 ) -> None:
+    await fetch('UPDATE rooms SET "isPublic" = false')
     await stage.announce()
     await stage.ok("POST", "/1/close")
     for public, status in ((True, 200), (False, expected)):
@@ -478,33 +541,41 @@ async def test_a_redraw_that_was_cancelled_can_be_announced_again(stage: Stage) 
     assert (await stage.announce(replaces=winner))["number"] == 3
 
 
-async def test_a_lacking_unit_leaves_the_draw_closed_and_retryable(stage: Stage) -> None:
-    await stage.announce()
+def whys(drawn: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """Return what was not awarded: of which prize, at which place, and why."""
+    return [(each["prizeId"], each["place"], each["reason"]) for each in drawn["unawarded"]]
+
+
+async def test_where_units_lack_the_last_places_go_without(stage: Stage) -> None:
+    await stage.announce(prizes=[{"id": "book"}, {"id": "phone"}])
     await stage.ok("POST", "/1/close")
     await fetch("UPDATE prizes SET \"quantityRemaining\" = 1 WHERE id = 'book'")
-    error = await stage.refused(409, "POST", "/1/draw")
-    assert error["details"]["prizes"] == ["book"]
     await fetch("UPDATE prizes SET \"deletedAt\" = now() WHERE id = 'phone'")
-    error = await stage.refused(409, "POST", "/1/draw")
-    assert error["details"]["prizes"] == ["book", "phone"]
-    await fetch('UPDATE prizes SET "deletedAt" = NULL, "quantityRemaining" = quantity')
-    await stage.ok("POST", "/1/draw")
+    drawn = await stage.ok("POST", "/1/draw")
+    assert (drawn["status"], len(drawn["winners"]), drawn["undrawn"]) == ("DRAWN", 3, 0)
+    assert whys(drawn) == [("book", 2, "NO_STOCK"), ("phone", 3, "NO_STOCK")]
+    assert (
+        await fetchval('SELECT "participantId" FROM winners')
+        == (drawn["winners"][0]["participantId"])
+    )
+    assert (await stock("book"), await stock("phone")) == (0, 1)
+    assert check(*await stage.files()).passed
 
 
-async def test_somebody_who_holds_the_prize_already_stops_the_draw(stage: Stage) -> None:
+async def test_who_holds_the_prize_already_wins_and_is_not_given_another(stage: Stage) -> None:
     await stage.announce(prizes=[{"id": "book"}], onePrizeEach=False)
     await stage.ok("POST", "/1/close")
-    await fetch('UPDATE prizes SET quantity = 9, "quantityRemaining" = 9')
+    await fetch('UPDATE prizes SET quantity = 9, "quantityRemaining" = 4')
     for name in PLAYERS:
         await fetch(
             'INSERT INTO winners (id, "roomId", "participantId", "prizeId") '
             "VALUES ($1, 'room', $1, 'book')",
             name,
         )
-    error = await stage.refused(409, "POST", "/1/draw")
-    assert len(error["details"]["winners"]) == 2
-    await fetch('UPDATE winners SET "deletedAt" = now()')
-    await stage.ok("POST", "/1/draw")
+    drawn = await stage.ok("POST", "/1/draw")
+    assert whys(drawn) == [("book", 1, "HOLDS_PRIZE"), ("book", 2, "HOLDS_PRIZE")]
+    assert await stock("book") == 4
+    assert check(*await stage.files()).passed
 
 
 async def test_who_left_after_the_close_still_wins(stage: Stage) -> None:

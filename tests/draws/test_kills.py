@@ -1,19 +1,26 @@
 """SIGKILL between any two statements: the next call goes on or repeats, nothing is drawn twice."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 import msgspec
 import pytest
 
-from app.database.engine import fetch, fetchval
-from app.draws.reading import find_draw, read_entrants
+from app.database.engine import DB, fetch, fetchrow, fetchval
+from app.draws import record
+from app.draws.drawing import FINISHING_JOB
+from app.draws.ranking import Plan, draw_winners, seed_of
+from app.draws.reading import Readable, find_draw, read_entrants
 from app.draws.record import check
 from app.draws.schemas import record_of
 from app.settings import PROJECT_ROOT
-from tests.draws.conftest import Stage, check_stock, moderator
+from tasks.schedule import JOBS
+from tests.draws.conftest import Stage, check_stock
 from tests.server import Server, kill_all, serving
 
 PEOPLE = """
@@ -59,15 +66,24 @@ async def take(room: str) -> AsyncIterator[Take]:
     await process.wait()
 
 
-async def killed_before_each_statement(take: Take, step: str, before: str, after: str) -> None:
-    """Die ever later, until the step is done; each time nothing or everything has happened."""
+async def killed_before_each_statement(take: Take, step: str, *statuses: str) -> None:
+    """Die ever later, until the step is done; each time nothing or everything has happened.
+
+    Args:
+        take: Lets a process take the step.
+        step: Its name.
+        statuses: Before it, after it, and between its transactions, in their order.
+    """
+    reached = 0
     for statement in range(1, MOST_STATEMENTS):
-        assert await status() == before
+        reached = statuses.index(await status(), reached)
+        assert statuses[reached] != statuses[-1]
         assert await fetchval("SELECT count(*) FROM winners") == 0
         if await take(step, statement) == "done":
             break
     assert statement > 4  # BEGIN, the locks, the change, COMMIT
-    assert await status() == after
+    assert reached == len(statuses) - 2
+    assert await status() == statuses[-1]
     await check_stock()
 
 
@@ -83,14 +99,125 @@ async def test_a_process_that_dies_between_any_two_statements_draws_everything_o
     assert "Another draw of this room is open" in await take("announce")
     await killed_before_each_statement(take, "close", "ANNOUNCED", "CLOSED")
     assert await take("close") == "done"
-    await killed_before_each_statement(take, "draw", "CLOSED", "DRAWN")
+    await killed_before_each_statement(take, "draw", "CLOSED", "READY", "DRAWN")
     # Whoever never heard of it asks again.
     assert await take("draw") == "done"
-    row = await find_draw(moderator(), 1)
+    row = await find_draw(Readable("room"), 1)
     entrants = b"".join([piece async for piece in read_entrants(row["id"])])
     assert check(msgspec.json.encode(record_of(row)), entrants).passed
     assert await fetchval("SELECT count(*) FROM winners") == 3
-    assert await fetchval("SELECT count(*) FROM audit_log") == 3
+    assert await fetchval("SELECT count(*) FROM audit_log") == 4
+
+
+async def killed_when_ready(take: Take, step: str) -> None:
+    """Die ever later, until the input is fixed and no more than that."""
+    for statement in range(1, MOST_STATEMENTS):
+        assert await take(step, statement) == "killed"
+        if await status() == "READY":
+            return
+    raise AssertionError("it was never READY")
+
+
+async def do_job() -> int:
+    """Do what the job `finish-draws` does each minute."""
+    [job] = [job for job in JOBS if job.name == FINISHING_JOB]
+    connection = await DB.get_new_connection()
+    try:
+        batches = job.steps[0].batches(connection, datetime.now(UTC))
+        return sum([done async for done in batches])
+    finally:
+        await connection.close()
+
+
+async def expected(public: bytes) -> list[dict[str, Any]]:
+    """Compute the winners of the draw in another way than the server."""
+    row = await fetchrow("SELECT id, secret, plan FROM draws")
+    assert row is not None
+    entrants = b"".join([piece async for piece in read_entrants(row["id"])])
+    seed = seed_of(row["secret"], row["plan"].encode(), public)
+    plan = msgspec.json.decode(row["plan"], type=Plan)
+    winners = draw_winners(plan, seed, list(record.read_entrants(entrants))).winners
+    return [msgspec.to_builtins(win) for win in winners]
+
+
+async def test_what_was_left_ready_is_finished_with_the_input_that_was_fixed(
+    take: Take, stage: Stage
+) -> None:
+    for step in ("announce_dice", "close"):
+        assert await take(step) == "done"
+    await killed_when_ready(take, "throw")
+    winners = await expected(b"42615")
+    # Whoever tries something else now learns nothing and changes nothing.
+    other = await stage.refused(409, "POST", "/1/draw", json={"public": "11111"})
+    assert other["message"] == "This draw has another public input."
+    assert other["details"] == {}
+    await stage.refused(409, "DELETE", "/1", json={"reason": "not the one I like"})
+    assert (await stage.refused(409, "POST", json={}))["details"] == {}
+    shown = (await stage.send("GET", "/1/record", by=None)).json()
+    assert (shown["status"], bytes.fromhex(shown["public"])) == ("READY", b"42615")
+    assert [shown[name] for name in ("secret", "seed", "winners", "undrawn", "drawnAt")] == (
+        [None] * 5
+    )
+    assert await do_job() == 1
+    assert await do_job() == 0
+    drawn = await stage.ok("GET", "/1")
+    assert (drawn["status"], drawn["winners"]) == ("DRAWN", winners)
+    assert check(*await stage.files()).passed
+    actors = [row["actor"] for row in await fetch("SELECT actor FROM audit_log ORDER BY id")]
+    assert actors == ["max", "max", "max", FINISHING_JOB]
+    assert await fetchval("SELECT count(*) FROM winners") == 3
+
+
+async def test_what_was_left_ready_is_finished_by_who_asks_again(take: Take, stage: Stage) -> None:
+    for step in ("announce_dice", "close"):
+        assert await take(step) == "done"
+    await killed_when_ready(take, "throw")
+    winners = await expected(b"42615")
+    assert await take("throw") == "done"
+    assert (await stage.ok("GET", "/1"))["winners"] == winners
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        ("UPDATE rooms SET status = 'COMPLETED'", set()),
+        ("UPDATE rooms SET status = 'CANCELLED'", {"ROOM_CLOSED"}),
+        ('UPDATE rooms SET "deletedAt" = now()', {"ROOM_CLOSED"}),
+        ('UPDATE prizes SET "quantityRemaining" = 0', {"NO_STOCK"}),
+        ('UPDATE prizes SET "deletedAt" = now()', {"NO_STOCK"}),
+        ("DELETE FROM prizes", {"NO_STOCK"}),
+        ('UPDATE participants SET "deletedAt" = now()', set()),
+        ("UPDATE participants SET role = 'VIEWER'", set()),
+        ('UPDATE users SET "deletedAt" = now()', set()),
+    ],
+)
+async def test_whatever_becomes_of_the_room_what_is_ready_is_drawn(
+    take: Take, stage: Stage, change: str, reasons: set[str]
+) -> None:
+    for step in ("announce", "close"):
+        assert await take(step) == "done"
+    await killed_when_ready(take, "draw")
+    winners = await expected(b"")
+    await fetch(change)
+    assert await do_job() == 1
+    record_json, entrants = await stage.files()
+    drawn = json.loads(record_json)
+    assert (drawn["status"], drawn["winners"]) == ("DRAWN", winners)
+    assert {each["reason"] for each in drawn["unawarded"]} == reasons
+    assert len(drawn["unawarded"]) == (3 if reasons else 0)
+    assert check(record_json, entrants).passed
+
+
+async def test_an_immediate_draw_that_dies_has_its_number_and_goes_on(take: Take) -> None:
+    for statement in range(1, MOST_STATEMENTS):
+        assert await take("announce_at_once", statement) == "killed"
+        if await status():
+            break
+    assert await status() == "ANNOUNCED"
+    assert "Another draw of this room is open" in await take("announce_at_once")
+    for step in ("close", "draw"):
+        assert await take(step) == "done"
+    assert await fetchval("SELECT immediate FROM draws WHERE number = 1 AND status = 'DRAWN'")
 
 
 async def test_a_process_that_dies_while_it_cancels_cancels_or_does_not(take: Take) -> None:
@@ -107,8 +234,9 @@ async def test_without_a_transaction_a_death_would_leave_half_a_draw(take: Take)
         assert await take("draw", statement, "loose") == "killed"
         if await left() < units:
             break
-    assert await status() == "CLOSED"
-    assert "Fewer units are left" in await take("draw")
+    assert await status() == "READY"
+    assert await take("draw") == "done"
+    assert "NO_STOCK" in await fetchval("SELECT unawarded::text FROM draws")
 
 
 async def left() -> int:

@@ -5,10 +5,11 @@ import random
 import asyncpg
 import pytest
 
-from app.database.engine import fetch, transaction
+from app.database.engine import fetch, fetchval, transaction
 from app.draws import tickets
 from app.draws.closing import ENTRANTS_PER_PART
 from app.draws.ranking import Entrant, entrants_text, first_ranked, key_of
+from app.errors import Conflict
 
 pytestmark = pytest.mark.usefixtures("room")
 DRAW = """
@@ -79,6 +80,26 @@ SECRET = bytes(range(32))
         "reason = 'x'",
         '"cancelledAt" = now()',
         "status = 'CLOSED', \"closedAt\" = now()",
+        "status = 'READY'",
+        "status = 'READY', public = ''",
+        "status = 'READY', public = '', \"readyAt\" = now()",
+        '"readyAt" = now()',
+        "signature = 'x'",
+        "\"leftOut\" = '{}'",
+        "passed = '[]'",
+        "unawarded = '[]'",
+        '"wasPublic" = true',
+        '"allowRevoked" = true',
+        "\"idempotencyKey\" = 'x'",
+        "\"weightKey\" = 'x'",
+        "replaces = 'x'",
+        "exclusions = '[1]'",
+        "prizes = '[1]'",
+        "entropy = '{}'",
+        "immediate = NOT immediate",
+        '"onePrizeEach" = NOT "onePrizeEach"',
+        '"announcedAt" = "announcedAt" + interval \'1 s\'',
+        "\"roomId\" = 'other'",
         "status = 'CANCELLED', reason = 'x'",
         (
             "status = 'DRAWN', public = '', seed = decode(repeat('00', 32), 'hex'), winners = '[]',"
@@ -92,6 +113,67 @@ async def test_what_must_never_happen_is_refused_by_the_database(change: str) ->
         await fetch(f"UPDATE draws SET {change}")
 
 
+CLOSE = """
+    status = 'CLOSED', "closedAt" = now(), plan = '{}', "planDigest" = 'x', "leftOut" = '{}'
+"""
+READY = "status = 'READY', public = '1', \"readyAt\" = now(), signature = 's'"
+DRAWN = """
+    status = 'DRAWN', "drawnAt" = now(), seed = decode(repeat('00', 32), 'hex'), winners = '[]',
+    undrawn = 0, passed = '[]', unawarded = '[]'
+"""
+CANCEL = "status = 'CANCELLED', reason = 'x', \"cancelledAt\" = now()"
+OF_THE_CLOSE = [
+    *('"closedAt" = "closedAt" + interval \'1 s\'', "plan = '{\"a\": 1}'", "\"planDigest\" = 'y'"),
+    *("\"leftOut\" = '[]'", "status = 'ANNOUNCED'"),
+]
+OF_THE_INPUT = ["public = '2'", "signature = 't'", "signature = NULL", "status = 'CLOSED'", CANCEL]
+AFTERWARDS = [
+    *("seed = decode(repeat('01', 32), 'hex')", "winners = '[1]'", "undrawn = 1", "passed = '[1]'"),
+    *("unawarded = '[1]'", "status = 'READY'", '"drawnAt" = "drawnAt" + interval \'1 s\''),
+]
+
+
+@pytest.mark.parametrize(
+    ("steps", "changes"),
+    [
+        ([], [DRAWN, READY]),
+        ([CLOSE], [*OF_THE_CLOSE, DRAWN]),
+        ([CLOSE, READY], [*OF_THE_CLOSE, *OF_THE_INPUT, '"readyAt" = NULL']),
+        ([CLOSE, READY, DRAWN], [*OF_THE_CLOSE, *OF_THE_INPUT, *AFTERWARDS]),
+        ([CLOSE, CANCEL], [*OF_THE_CLOSE, READY, "reason = 'y'", "signature = 't'"]),
+        ([CANCEL], [CLOSE, READY, "status = 'ANNOUNCED'"]),
+    ],
+    ids=["announced", "closed", "ready", "drawn", "cancelled", "cancelled early"],
+)
+async def test_a_draw_is_written_once(steps: list[str], changes: list[str]) -> None:
+    """Not even code of ours can swap an input that was fixed, or go back a step."""
+    await fetch(DRAW, "draw", 1, SECRET)
+    for step in steps:
+        await fetch(f"UPDATE draws SET {step}")
+    before = await fetch("SELECT * FROM draws")
+    for change in [*changes, "secret = decode(repeat('01', 32), 'hex'), commitment = 'x'"]:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+            await fetch(f"UPDATE draws SET {change}")
+    assert await fetch("SELECT * FROM draws") == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE draw_entrants SET lines = 'ann 2'",
+        "DELETE FROM draw_entrants",
+        "DELETE FROM draws",
+        "DELETE FROM rooms WHERE id = 'room'",
+    ],
+)
+async def test_draws_and_their_entrants_are_kept(change: str) -> None:
+    await fetch(DRAW, "draw", 1, SECRET)
+    await store("draw", [Entrant("ann", 1)])
+    with pytest.raises((asyncpg.IntegrityConstraintViolationError, Conflict)):
+        await fetch(change)
+    assert await fetchval("SELECT count(*) FROM draw_entrants") == 1
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_a_second_open_draw_and_a_gap_are_refused(number: int) -> None:
     await fetch(DRAW, "draw", 1, SECRET)
@@ -102,6 +184,6 @@ async def test_a_second_open_draw_and_a_gap_are_refused(number: int) -> None:
 async def test_a_draw_in_the_middle_can_not_be_deleted() -> None:
     for number in (1, 2):
         await fetch(DRAW, f"draw{number}", number, SECRET)
-        await fetch("UPDATE draws SET status = 'CANCELLED', reason = 'x', \"cancelledAt\" = now()")
-    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await fetch(f"UPDATE draws SET {CANCEL} WHERE number = $1", number)
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
         await fetch("DELETE FROM draws WHERE number = 1")

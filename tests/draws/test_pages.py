@@ -29,6 +29,7 @@ from app.draws.record import Record
 from tests.conftest import fresh_database
 from tests.draws import records, vectors
 from tests.draws.conftest import Stage
+from tests.draws.test_record import LATER_ACCUSATIONS
 from tests.server import Server, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -45,7 +46,7 @@ ROOM = "cdemo00000000000newyear25"
 PUBLIC_URL = "https://events.example.org"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 WAIT_MILLISECONDS = 30_000
-MUTATIONS = 150
+MUTATIONS = 80
 """Of each kind of record."""
 VERIFY = (Path(__file__).parents[2] / "app/draws/pages/verify.html").as_uri()
 GOOD, BAD = "✓ This draw checks out.", "✗ This draw does not check out."
@@ -140,7 +141,8 @@ async def test_an_audience_follows_a_draw_and_checks_it(
     page: Page, server: Server, organizer: httpx.AsyncClient
 ) -> None:
     draws = f"/rooms/{ROOM}/draws"
-    entropy = {"kind": "text", "label": "Three dice on stage"}
+    form = {"alphabet": "1-6", "length": 3}
+    entropy = {"kind": "text", "label": "Three dice on stage", "format": form}
     announced = await ok(organizer.post(draws, json={"entropy": entropy}))
     await page.set_viewport_size({"width": 1280, "height": 720})
     await page.goto(f"{server.url}{draws}/1")
@@ -156,7 +158,7 @@ async def test_an_audience_follows_a_draw_and_checks_it(
     await ok(organizer.post(f"{draws}/1/close"))
     await expect(page.locator("#status")).to_have_text("CLOSED")
     await expect(page.locator("#count")).to_have_text("12")
-    drawn = await ok(organizer.post(f"{draws}/1/draw", json={"public": "4 2 6"}))
+    drawn = await ok(organizer.post(f"{draws}/1/draw", json={"public": "426"}))
     await expect(page.locator("#status")).to_have_text("DRAWN")
     await expect(page.locator("#winners li")).to_have_count(len(drawn["winners"]))
     people = {f"person{number:02}": name for number, name in enumerate(NAMES)}
@@ -172,7 +174,7 @@ async def test_an_audience_follows_a_draw_and_checks_it(
     await page.click("#link")
     await expect(page.locator("#verdict")).to_have_text(GOOD)
     await expect(page.locator("#steps .good")).to_have_count(10)
-    await expect(page.locator("#steps")).to_contain_text("Three dice on stage: “4 2 6”")
+    await expect(page.locator("#steps")).to_contain_text("Three dice on stage: “426”")
     await expect(page.locator("#winners li")).to_have_count(len(drawn["winners"]))
     await expect(page.locator("#digest code")).to_have_text(record["recordDigest"])
     assert await fits(page)
@@ -297,13 +299,25 @@ async def test_the_page_names_the_first_wrong_step(
 async def test_the_page_passes_every_true_record_and_no_changed_one(page: Page) -> None:
     await page.goto(VERIFY)
     chance = random.Random(3)  # noqa: S311 - must repeat
-    for record, entrants in records.of_every_kind():
+    for record, entrants in [*records.of_every_kind(), *records.of_every_later_kind()]:
         content = msgspec.json.encode(record)
         true, twice = (content, entrants), (content[:-1] + b',"number":1}', entrants)
         forged = [*records.mutations(content, entrants, chance)]
         verdicts = await _verdicts(page, [true, twice, *chance.sample(forged, MUTATIONS)])
         assert verdicts[0].startswith(("✓", "Cancelled: "))
         assert set(verdicts[1:]) == {BAD}
+
+
+async def test_the_page_finds_what_the_command_finds_of_what_came_later(page: Page) -> None:
+    await page.goto(VERIFY)
+    pairs = [
+        (
+            msgspec.json.encode(records.changed(record, **changes)),
+            b"" if record.plan is None else records.ENTRANTS_TXT,
+        )
+        for record, _, changes, _ in LATER_ACCUSATIONS
+    ]
+    assert set(await _verdicts(page, pairs)) == {BAD}
 
 
 async def _verdicts(page: Page, pairs: list[tuple[bytes, bytes]]) -> list[str]:

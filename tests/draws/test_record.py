@@ -9,14 +9,16 @@ import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from app.draws.ranking import Win, digest, entrants_text
-from app.draws.record import UNCOVERED, Check, Exclusion, Record, check
+from app.draws.ranking import Passed, Win, digest, entrants_text
+from app.draws.record import UNCOVERED, Check, Exclusion, Record, Revoked, Unawarded, check
 from app.tables import DrawStatus
 from tests.draws import records, vectors
 from tests.draws.records import ENTRANTS_TXT, mutations
 
+CAME_LATER = {"readyAt", "allowRevoked", "leftOut", "passed", "unawarded"}
 DRAWN_STEPS = ["public", "seed", "winners"]
 STEPS = ["form", "status", "times", "commitment", "entrants", "plan", *DRAWN_STEPS, "record"]
 
@@ -97,7 +99,7 @@ def test_the_first_wrong_step_is_named(step: str, changes: dict[str, Any], sente
 
 
 def test_an_immediate_draw_was_drawn_without_public_entropy() -> None:
-    assert fault(replace(records.cancelled(), immediate=True))[0] == "status"
+    assert checked(records.changed(records.cancelled(), immediate=True)).passed
     text = replace(records.all_drawn()[1], immediate=True)
     assert fault(text) == ("plan", "it is immediate, but the plan has public entropy")
 
@@ -177,7 +179,7 @@ def test_what_is_no_record_is_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize("name", Record.__struct_fields__)
 def test_every_member_matters(name: str) -> None:
-    document = msgspec.json.decode(msgspec.json.encode(records.all_drawn()[2]))
+    document = msgspec.json.decode(msgspec.json.encode(records.complete(records.all_drawn()[2])))
     others: tuple[Any, ...] = (None, "", "x", 0, 7, [], {}, True)
     for other in others:
         if document[name] != other:
@@ -186,7 +188,9 @@ def test_every_member_matters(name: str) -> None:
     twice = json.dumps(document)[:-1] + f", {json.dumps(name)}: {json.dumps(document[name])}}}"
     assert check(twice.encode(), ENTRANTS_TXT).steps[0].fault is not None
     del document[name]
-    assert check(msgspec.json.encode(document), ENTRANTS_TXT).steps[0].fault is not None
+    without = check(msgspec.json.encode(document), ENTRANTS_TXT)
+    assert not without.passed
+    assert (len(without.steps) == 1) is (name not in CAME_LATER)
 
 
 def test_the_same_data_in_another_form_passes() -> None:
@@ -198,7 +202,7 @@ def test_the_same_data_in_another_form_passes() -> None:
 def test_no_changed_byte_passes() -> None:
     chance = random.Random(7)  # noqa: S311 - must repeat
     refused = 0
-    for record, entrants_txt in records.of_every_kind():
+    for record, entrants_txt in [*records.of_every_kind(), *records.of_every_later_kind()]:
         content = msgspec.json.encode(record)
         for forged, forged_entrants in mutations(content, entrants_txt, chance):
             result = check(forged, forged_entrants)
@@ -208,7 +212,10 @@ def test_no_changed_byte_passes() -> None:
 
 
 def test_whoever_computes_the_digest_anew_is_refused_for_what_they_changed() -> None:
-    for record in (*records.all_drawn(), records.cancelled()):
+    for record in (
+        *(*records.all_drawn(), records.cancelled(), records.dice()),
+        records.complete(records.cancelled()),
+    ):
         document = msgspec.to_builtins(record)
         for name in set(document) - {*UNCOVERED, "recordDigest"}:
             other = {"x": 1} if document[name] is None else None
@@ -218,6 +225,89 @@ def test_whoever_computes_the_digest_anew_is_refused_for_what_they_changed() -> 
             last = check(msgspec.json.encode(forged), ENTRANTS_TXT).steps[-1]
             assert last.fault is not None
             assert last.name != "record"
+
+
+@pytest.mark.parametrize(
+    ("record", "entrants_txt"), [*records.of_every_kind(), *records.of_every_later_kind()]
+)
+def test_true_records_of_every_kind_pass(record: Record, entrants_txt: bytes) -> None:
+    result = checked(record, entrants_txt)
+    assert result.passed, result.steps[-1]
+    assert result.record == record
+
+
+def test_records_of_before_have_no_member_that_came_later() -> None:
+    document = json.loads(msgspec.json.encode(DRAWN))
+    assert not CAME_LATER & document.keys()
+
+
+LATER = records.complete(DRAWN)
+ONE = (LATER.winners or ())[0]
+BOB = Passed("p1", "bob", 1, "GONE")
+WHY = Unawarded(ONE.prizeId, ONE.participantId, ONE.place, "NO_STOCK")
+LEFT_OUT = records.LEFT_OUT
+REVOKED = (Revoked("zac", "w1", "before"),)
+LATER_ACCUSATIONS: list[tuple[Record, str, dict[str, Any], str]] = [
+    (LATER, "status", {"readyAt": None}, "do not go with DRAWN"),
+    (LATER, "status", {"passed": None, "unawarded": None, "readyAt": None}, "do not go with"),
+    (LATER, "status", {"passed": UNSET}, "come together"),
+    (LATER, "status", {"readyAt": UNSET, "passed": UNSET, "unawarded": UNSET}, "is missing"),
+    (LATER, "status", {"leftOut": UNSET}, "is missing"),
+    (LATER, "status", {"leftOut": None}, "is missing"),
+    (LATER, "status", {"allowRevoked": True}, "replaces nobody"),
+    (records.complete(records.cancelled()), "status", {"passed": ()}, "do not go with CANCELLED"),
+    (records.complete(records.cancelled_early()), "status", {"leftOut": LEFT_OUT}, "never closed"),
+    (LATER, "times", {"readyAt": "2023-09-16T12:00:00.001Z"}, "not in the order"),
+    (LATER, "times", {"readyAt": "2023-09-15T10:29:59.999Z"}, "not in the order"),
+    (LATER, "entrants", {"leftOut": replace(LEFT_OUT, left=("bob",))}, "bob is left out"),
+    (LATER, "entrants", {"leftOut": replace(LEFT_OUT, left=("ike",))}, "left out twice"),
+    (LATER, "entrants", {"leftOut": replace(LEFT_OUT, revoked=REVOKED)}, "none here"),
+    (records.redrawn(), "entrants", {"allowRevoked": True}, "none here"),
+    (records.dice(), "entrants", {"leftOut": LEFT_OUT}, "may win several"),
+    (records.dice(), "public", {"public": b"42617".hex()}, "not 5 characters 1-6"),
+    (records.dice(), "public", {"public": b"4261".hex()}, "not 5 characters 1-6"),
+    (LATER, "winners", {"passed": (BOB,)}, "winner 1 is"),
+    (records.passed_over({"bob"}), "winners", {"passed": ()}, "winner 1 is"),
+    (records.passed_over({"bob"}), "winners", {"passed": (BOB, BOB)}, "passed over"),
+    (LATER, "winners", {"passed": (Passed("p1", "nobody", 1, "GONE"),)}, "passed over"),
+    (LATER, "winners", {"unawarded": (WHY, WHY)}, "did not win so"),
+    (LATER, "winners", {"unawarded": (replace(WHY, place=2),)}, "did not win so"),
+    (LATER, "winners", {"unawarded": (replace(WHY, participantId="dave"),)}, "did not win so"),
+]
+
+
+@pytest.mark.parametrize(("record", "step", "changes", "sentence"), LATER_ACCUSATIONS)
+def test_the_first_wrong_step_is_named_of_what_came_later(
+    record: Record, step: str, changes: dict[str, Any], sentence: str
+) -> None:
+    forged = records.changed(record, **changes)
+    entrants_txt = b"" if record.plan is None else ENTRANTS_TXT
+    name, told = fault(forged, entrants_txt)
+    assert (name, sentence in told) == (step, True), told
+
+
+def test_who_was_gone_is_skipped_and_keeps_the_place() -> None:
+    before, after = DRAWN.winners or (), records.passed_over({"bob"}).winners or ()
+    assert [win.participantId for win in before] == ["bob", "carol", "éva"]
+    assert [(win.participantId, win.place) for win in after[:2]] == [("carol", 2), ("éva", 3)]
+    assert (after[2].place, records.passed_over({"bob"}).passed) == (4, (BOB,))
+
+
+def test_who_is_gone_after_the_last_winner_is_not_passed_over() -> None:
+    last = [win.participantId for win in records.passed_over({"bob"}).winners or ()][-1]
+    assert records.passed_over({last}).passed == ()
+
+
+def test_where_all_are_gone_all_is_undrawn() -> None:
+    record = records.passed_over({"alice", "bob", "carol", "dave", "éva"})
+    assert (record.winners, len(record.passed or ()), record.undrawn) == ((), 5, 3)
+    assert checked(record).passed
+
+
+def test_a_drand_round_was_published_before_the_input_was_fixed() -> None:
+    genuine = records.complete(records.all_drawn()[2])
+    early = records.changed(genuine, readyAt="2023-09-15T10:30:00.000Z")
+    assert fault(early) == ("public", "the drand round was published after the draw")
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -46,18 +46,24 @@ async def test_what_no_draw_is_called_is_not_there(stage: Stage, path: str, suff
 
 
 async def test_only_draws_that_anybody_may_see_have_a_code(stage: Stage) -> None:
-    await stage.announce()
-    code = "/rooms/room/draws/1/code.svg"
-    assert (await seen(stage.client, code))[0] == 200
-    before = painted()
-    assert (await seen(stage.client, "/rooms/room/draws/2/code.svg"))[0] == 404
-    nowhere = await seen(stage.client, "/rooms/nowhere/draws/1/code.svg")
     await fetch('UPDATE rooms SET "isPublic" = false')
-    assert await seen(stage.client, code) == nowhere
+    await stage.announce()
+    before = painted()
+    nowhere = await seen(stage.client, "/rooms/nowhere/draws/1/code.svg")
     assert nowhere[0] == 404
     # What the picture shows is what the record does.
-    assert await seen(stage.client, f"{stage.url}/1/record") == nowhere
+    for path in ("/rooms/room/draws/1/code.svg", f"{stage.url}/1/record"):
+        assert await seen(stage.client, path) == nowhere
     assert painted() == before
+    await stage.ok("DELETE", "/1", json={"reason": "next"})
+    await fetch('UPDATE rooms SET "isPublic" = true')
+    await stage.announce()
+    for number, status in ((1, 200), (2, 200), (3, 404)):
+        assert (await seen(stage.client, f"/rooms/room/draws/{number}/code.svg"))[0] == status
+    # What was everybody's stays everybody's.
+    await fetch('UPDATE rooms SET "isPublic" = false')
+    for number, status in ((1, 404), (2, 200), (3, 404)):
+        assert (await seen(stage.client, f"/rooms/room/draws/{number}/code.svg"))[0] == status
 
 
 async def test_a_code_is_painted_once_and_kept_for_a_while(stage: Stage) -> None:

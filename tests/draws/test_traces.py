@@ -13,7 +13,7 @@ from app.admin import tables
 from app.admin.accounts import create_administrator
 from app.database.engine import fetch, fetchval
 from tests.admin.staff import NAME, PASSWORD, sign_in
-from tests.draws.conftest import Stage
+from tests.draws.conftest import TEXT, Stage
 from tests.logged import LINES
 
 
@@ -33,15 +33,18 @@ async def test_who_took_each_step_is_recorded_with_before_and_after(stage: Stage
     assert [(row["actor"], row["action"]) for row in rows] == [
         ("max", "announce draw"),
         ("olga", "close draw"),
+        ("max", "fix public input"),
         ("max", "draw winners"),
     ]
     assert {(row["tableName"], row["rowId"]) for row in rows} == {("draws", announced["id"])}
-    announcement, close, draw = rows
+    announcement, close, ready, draw = rows
     assert announcement["before"] is None
     assert announcement["after"]["commitment"] == announced["commitment"]
     assert (close["before"]["status"], close["after"]["status"]) == ("ANNOUNCED", "CLOSED")
-    assert close["after"].keys() == {"status", "plan", "planDigest", "closedAt"}
-    assert (draw["before"]["status"], draw["after"]["status"]) == ("CLOSED", "DRAWN")
+    assert close["after"].keys() == {"status", "plan", "planDigest", "closedAt", "leftOut"}
+    assert (ready["before"]["status"], ready["after"]["status"]) == ("CLOSED", "READY")
+    assert ready["after"].keys() == {"status", "public", "readyAt"}
+    assert (draw["before"]["status"], draw["after"]["status"]) == ("READY", "DRAWN")
     assert draw["before"]["drawnAt"] is None
     assert draw["after"]["drawnAt"] is not None
 
@@ -61,6 +64,7 @@ async def test_an_immediate_draw_is_recorded_step_by_step(stage: Stage) -> None:
     assert actions == [
         ("draws", "announce draw"),
         ("draws", "close draw"),
+        ("draws", "fix public input"),
         ("draws", "draw winners"),
     ]
 
@@ -123,7 +127,7 @@ async def administrators(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> httpx
 async def test_the_secret_of_an_unfinished_draw_is_nowhere(
     stage: Stage, administrators: httpx.AsyncClient
 ) -> None:
-    id_ = (await stage.announce(entropy={"kind": "text", "label": "Dice"}))["id"]
+    id_ = (await stage.announce(entropy=TEXT))["id"]
     secret = await fetchval("SELECT secret FROM draws")
     shown = []
     for step in ("/1/close", "/1/record"):
