@@ -16,6 +16,7 @@ from app.draws.ranking import (
     Plan,
     PlannedPrize,
     digest,
+    scopes_of,
 )
 from app.draws.record import Exclusion
 from app.draws.steps import actor_of, clock, lock_active_room, lock_draw, step
@@ -27,6 +28,8 @@ ENTRANTS_PER_PART = 60
 """A part stays below 2 kB, where PostgreSQL would begin to compress it."""
 MOST_NAMED = 100
 """Of those whose weight is refused."""
+MOST_HASHES = 10_000_000
+"""Tickets, times the orders that they are ranked in: about ten seconds of PostgreSQL's time."""
 
 
 async def close(member: Membership, number: int) -> None:
@@ -36,7 +39,8 @@ async def close(member: Membership, number: int) -> None:
         NotFound: The room has no such draw.
         RoomNotActive: Only ACTIVE rooms draw.
         Conflict: It was cancelled, another step of it is under way, somebody's weight is not
-            valid, or its drand round is no longer in the future.
+            valid, all tickets are too many to be ranked, or its drand round is no longer in the
+            future.
     """
     async with step("close"), transaction():
         present = await lock_draw(member.room_id, number)
@@ -60,6 +64,7 @@ async def close(member: Membership, number: int) -> None:
             entrantCount=count,
             entrantsDigest=entrants_digest,
         )
+        _check_work(await _count_tickets(present, count), plan)
         canonical = plan.canonical()
         async with acting(actor_of(member), "close draw"):
             await fetch(
@@ -72,6 +77,30 @@ async def close(member: Membership, number: int) -> None:
                 closed_at,
                 left_out,
             )
+
+
+async def _count_tickets(present: asyncpg.Record, entrants: int) -> int:
+    if present["weightKey"] is None:
+        return entrants
+    tickets: int = await fetchval(
+        r"""
+        SELECT coalesce(sum(split_part(line, ' ', 2)::int), 0)
+        FROM draw_entrants, string_to_table(left(lines, -1), E'\n') line WHERE "drawId" = $1
+        """,
+        present["id"],
+    )
+    return tickets
+
+
+def _check_work(tickets: int, plan: Plan) -> None:
+    """Refuse what would keep PostgreSQL from everybody else for long."""
+    orders = len(scopes_of(plan))
+    if tickets * orders > MOST_HASHES:
+        raise Conflict(
+            f"{tickets:,} tickets in {orders:,} order(s) are more than {MOST_HASHES:,} to rank. "
+            "Give smaller weights, draw fewer prizes at once, or let everybody win one prize only.",
+            details={"tickets": tickets, "orders": orders, "most": MOST_HASHES},
+        )
 
 
 def _entropy_of(present: asyncpg.Record, closed_at: datetime) -> Entropy:

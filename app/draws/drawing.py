@@ -31,7 +31,7 @@ from app.draws.ranking import (
 )
 from app.draws.reading import Readable, find_draw
 from app.draws.steps import actor_of, clock, lock_active_room, lock_draw, step
-from app.draws.tickets import first_ranked
+from app.draws.tickets import first_ranked, turn_to_rank
 from app.errors import Conflict, ValidationFailed
 from app.participants.service import Membership
 from app.tables import DrawStatus
@@ -100,7 +100,7 @@ async def finish(room_id: str, number: int) -> None:
 
 
 async def _finish(room_id: str, number: int, actor: str, *, patiently: bool) -> None:
-    async with transaction():
+    async with turn_to_rank(), transaction():
         present = await lock_draw(room_id, number, patiently=patiently)
         if present["status"] != DrawStatus.READY:
             return

@@ -1,6 +1,13 @@
-"""Ranking inside PostgreSQL, for entrants who are too many to read. `ranking` is the reference."""
+"""Ranking inside PostgreSQL, for entrants who are too many to read. `ranking` is the reference.
 
-from collections.abc import Sequence
+It has a budget of its own: what one draw may rank is bounded when it closes, and each process ranks
+for one draw at a time. Who waits for that holds no connection, so that rankings never keep others
+from theirs.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from app.database.engine import fetch
 from app.draws.ranking import Ranked
@@ -12,7 +19,8 @@ from app.draws.ranking import Ranked
 _RANK_WIDELY = """
     SELECT set_config('min_parallel_table_scan_size', '0', true),
            set_config('min_parallel_index_scan_size', '0', true), set_config('jit', 'off', true),
-           set_config('max_parallel_workers_per_gather', '1', true)
+           set_config('max_parallel_workers_per_gather', '1', true),
+           set_config('statement_timeout', '60s', true)
 """
 # Without weights every line ends with " 1", and the tickets of all begin with the same bytes.
 _RANK_SINGLE = """
@@ -29,6 +37,15 @@ _RANK_WEIGHTED = """
 """
 _FIRST_TICKET = bytes(4)
 """The number of an entrant's only ticket, as 4 bytes."""
+
+_turns = asyncio.Semaphore(1)
+
+
+@asynccontextmanager
+async def turn_to_rank() -> AsyncIterator[None]:
+    """Wait until this process ranks for nobody else. To be entered before a transaction begins."""
+    async with _turns:
+        yield
 
 
 async def first_ranked(draw_id: str, key: bytes, count: int, *, weighted: bool) -> Sequence[Ranked]:
