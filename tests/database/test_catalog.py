@@ -237,6 +237,13 @@ DRAW_COLUMNS = {
     "closedAt": TIME_OR_NULL,
     "drawnAt": TIME_OR_NULL,
     "cancelledAt": TIME_OR_NULL,
+    "wasPublic": Column("boolean", default="false"),
+    "allowRevoked": Column("boolean", nullable=True),
+    "leftOut": JSON_OR_NULL,
+    "readyAt": TIME_OR_NULL,
+    "passed": JSON_OR_NULL,
+    "unawarded": JSON_OR_NULL,
+    "idempotencyKey": TEXT_OR_NULL,
 }
 
 
@@ -253,17 +260,20 @@ def draw_tables(found: Catalog) -> dict[str, Table]:
         "draws_commitment_check",
         "draws_drawn_check",
         "draws_number_check",
+        "draws_ready_check",
         "draws_secret_check",
         "draws_seed_check",
         "draws_undrawn_check",
     ]
-    open_ = "(status = ANY (ARRAY['ANNOUNCED'::\"DrawStatus\", 'CLOSED'::\"DrawStatus\"]))"
+    named = ", ".join(f"'{name}'::\"DrawStatus\"" for name in ("ANNOUNCED", "CLOSED", "READY"))
+    open_ = f"(status = ANY (ARRAY[{named}]))"
     return {
         "draws": Table(
             DRAW_COLUMNS,
             {
                 "draws_roomId_number_key": 'UNIQUE btree ("roomId", number)',
                 "draws_roomId_open_key": f'UNIQUE btree ("roomId") WHERE {open_}',
+                "draws_idempotencyKey_key": 'UNIQUE btree ("idempotencyKey")',
                 "draws_replaces_key": (
                     "UNIQUE btree (replaces) WHERE (status <> 'CANCELLED'::\"DrawStatus\")"
                 ),
@@ -272,7 +282,7 @@ def draw_tables(found: Catalog) -> dict[str, Table]:
                 "draws_pkey": "PRIMARY KEY (id)",
                 "draws_roomId_fkey": (
                     'FOREIGN KEY ("roomId") REFERENCES rooms(id)'
-                    " ON UPDATE CASCADE ON DELETE CASCADE"
+                    " ON UPDATE CASCADE ON DELETE RESTRICT"
                 ),
                 "draws_no_gap_fkey": (
                     'FOREIGN KEY ("roomId", "previousNumber") REFERENCES draws("roomId", number)'
@@ -349,6 +359,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     participants.columns["email"] = TEXT_OR_NULL
     participants.columns["name"] = TEXT_OR_NULL
     participants.columns["acceptedAt"] = TIME_OR_NULL
+    participants.columns["participantUntil"] = TIME_OR_NULL
     participants.indexes["participants_email_roomId_key"] = (
         'UNIQUE btree (email, "roomId") WHERE (email IS NOT NULL)'
     )
@@ -389,14 +400,14 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "INTERRUPTED",
         "ABANDONED",
     )
-    expected.enums["DrawStatus"] = ("ANNOUNCED", "CLOSED", "DRAWN", "CANCELLED")
+    expected.enums["DrawStatus"] = ("ANNOUNCED", "CLOSED", "READY", "DRAWN", "CANCELLED")
 
     await migrations.upgrade()
 
     found = await read(bare_database)
     expected.tables.update(draw_tables(found))
     audited = {name for name, table in found.tables.items() if table.triggers}
-    assert audited == {*the_plans_catalog().tables, "audit_log", "draws"}
+    assert audited == {*the_plans_catalog().tables, "audit_log", "draws", "draw_entrants"}
     for name in audited:
         expected.tables[name].triggers.update(found.tables[name].triggers)
     assert set(found.functions) == {
@@ -405,6 +416,10 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "refuse_change_of_record()",
         "count_rows()",
         "count_in_room(text,text,bigint)",
+        "cancel_draws_of_deleted_room()",
+        "keep_draw()",
+        "note_end_of_participation()",
+        "refuse_change_of_draw()",
     }
     expected.functions.update(found.functions)
     assert differences(expected, found) == []
