@@ -149,7 +149,7 @@ async def test_an_audience_follows_a_draw_and_checks_it(
     await expect(page.locator("#status")).to_have_text("ANNOUNCED")
     await expect(page.locator("#commitment")).to_have_text(announced["commitment"])
     await expect(page.locator("#prizes")).to_contain_text("Headphones \N{MULTIPLICATION SIGN} 2")
-    await expect(page.locator("#entropy")).to_have_text("Three dice on stage")
+    await expect(page.locator("#entropy")).to_have_text("Three dice on stage: 3 digits from 1 to 6")
     await expect(page.locator("#digest")).to_be_hidden()
     await expect(page.locator("#invitation")).to_contain_text("as soon as it is drawn")
     await page.wait_for_function("document.getElementById('code').naturalWidth > 0")
