@@ -37,8 +37,8 @@ hypothesis_settings.load_profile("project")
 pytest_plugins = ["tests.logged"]
 
 FEW_FILES = 3
-WORKERS_PER_CORE = 2
-"""Most of the time is spent waiting."""
+WORKERS_PER_CORE = 1
+"""With more, tests that wait for other processes run out of their time."""
 
 TEMPLATE = f"template_{os.getpid()}"
 _numbers = itertools.count()
