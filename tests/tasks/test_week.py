@@ -22,6 +22,8 @@ def on(day: int, hour: int, minute: int = 0) -> datetime:
 
 # By hand, from the plan. The first of each was missed before the servers ever ran.
 EXPECTED = {
+    # Every minute, of which the workers look at every twentieth.
+    "finish-draws": [MONDAY + timedelta(minutes=20 * turn) for turn in range(7 * 24 * 3)],
     "cleanup-tokens": [on(day, 2) for day in range(15, 23)],
     "cleanup-task-runs": [on(day, 2, 20) for day in range(15, 23)],
     "cleanup-idempotency-keys": [on(day, 2, 40) for day in range(15, 23)],
