@@ -11,6 +11,8 @@ from here on. Who opened a room has certainly agreed to be in it.
 A row that was given up for another one of the same person's in the room has neither an account nor
 an address; it stays for the prizes that it won.
 
+Every participant is written anew: 210,000 take 20 seconds on a busy machine of two cores.
+
 What is recorded of administrators' changes (`audit_log`, which nobody can erase) has neither the
 address nor the name.
 
