@@ -37,8 +37,6 @@ hypothesis_settings.load_profile("project")
 pytest_plugins = ["tests.logged"]
 
 FEW_FILES = 3
-WORKERS_PER_CORE = 1
-"""With more, tests that wait for other processes run out of their time."""
 
 TEMPLATE = f"template_{os.getpid()}"
 _numbers = itertools.count()
@@ -49,13 +47,16 @@ EMPTY = f"DO $$ BEGIN SET LOCAL session_replication_role = replica; {_DELETES} E
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Start none for a few files: these are done before workers would have started."""
+    """Start none for a few files: these are done before workers would have started.
+
+    With more than one for a core, tests that wait for other processes run out of their time.
+    """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     named = [Path(argument.partition("::")[0]) for argument in config.args]
     if len(named) <= FEW_FILES and all(path.suffix == ".py" for path in named):
         return 0
-    return len(os.sched_getaffinity(0)) * WORKERS_PER_CORE
+    return len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(tryfirst=True)

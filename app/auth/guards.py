@@ -134,10 +134,15 @@ async def provide_caller(request: Request[Any, Any, Any]) -> AccessClaims:
     return _verified(request).claims
 
 
+def viewer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """Tell who is calling, if one is signed in."""
+    verified = connection.scope["auth"]
+    return verified.claims.sub if isinstance(verified, VerifiedToken) else None
+
+
 async def provide_viewer(request: Request[Any, Any, Any]) -> str | None:
     """Give a public handler the id of its caller, if one is signed in."""
-    verified = request.scope["auth"]
-    return verified.claims.sub if isinstance(verified, VerifiedToken) else None
+    return viewer_of(request)
 
 
 async def provide_device(request: Request[Any, Any, Any]) -> Device:

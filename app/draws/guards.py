@@ -6,15 +6,13 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
-from app.auth.tokens import VerifiedToken
+from app.auth.guards import viewer_of
 from app.draws.reading import Readable, readable
 
 
 async def may_read(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Guard a handler below /rooms/{room_id}/draws, and keep for it which draws there are."""
-    token = connection.scope["auth"]
-    user_id = token.claims.sub if isinstance(token, VerifiedToken) else None
-    these = await readable(user_id, connection.path_params["room_id"])
+    these = await readable(viewer_of(connection), connection.path_params["room_id"])
     connection.scope["state"]["draws"] = these
 
 

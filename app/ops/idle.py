@@ -13,20 +13,12 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 LOOKS = 5
 """How often connections are looked at within the time that they may be idle."""
 DESCRIPTORS = Path("/proc/self/fd")
 _LAST_SENT_AND_RECEIVED = struct.Struct("=44xI4xI")
 """`tcpi_last_data_sent` and `tcpi_last_data_recv` in Linux' `struct tcp_info`: milliseconds ago."""
-
-
-class Idleness(NamedTuple):
-    """For how many seconds nothing came in, and nothing went out."""
-
-    received: float
-    sent: float
 
 
 @asynccontextmanager
@@ -60,7 +52,7 @@ def close_idle(port: int, idle_seconds: float) -> int:
     closed = 0
     for connection in _connections_to(port):
         with connection:
-            if min(idleness_of(connection)) > idle_seconds:
+            if _silent_seconds(connection) > idle_seconds:
                 # The server that owns it reads its end, and tidies up as when a client goes away.
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -68,15 +60,15 @@ def close_idle(port: int, idle_seconds: float) -> int:
     return closed
 
 
-def idleness_of(connection: socket.socket) -> Idleness:
-    """Ask for how long nothing has happened on a connection."""
+def _silent_seconds(connection: socket.socket) -> float:
+    """Ask for how long nothing has come in on a connection, nor gone out."""
     size = _LAST_SENT_AND_RECEIVED.size
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
     except OSError:  # it has just ended
-        return Idleness(0, 0)
-    sent, received = _LAST_SENT_AND_RECEIVED.unpack(info)
-    return Idleness(received / 1e3, sent / 1e3)
+        return 0
+    silent_ms: int = min(_LAST_SENT_AND_RECEIVED.unpack(info))
+    return silent_ms / 1e3
 
 
 def _connections_to(port: int) -> Iterator[socket.socket]:

@@ -15,12 +15,12 @@ from typing import Any, TypeAlias
 import asyncpg
 import msgspec
 
-from app.database.engine import fetch, fetchval, jsonb, transaction
+from app.database.engine import fetch, jsonb, transaction
 from app.database.ids import new_id
-from app.errors import AppError, Conflict, Forbidden, NotFound, RoomClosed
+from app.errors import AppError, Conflict, Forbidden, NotFound
 from app.participants.roles import may_grant
-from app.participants.service import Membership, find_participant
-from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
+from app.participants.service import Membership, find_participant, lock_open
+from app.tables import Participant, ParticipantRole, User
 
 
 class Outcome(StrEnum):
@@ -115,7 +115,7 @@ async def add_participants(member: Membership, lines: Sequence[Line]) -> list[Re
     newcomers = [each.content for each in lines if isinstance(each.content, Newcomer)]
     async with transaction():
         people = await _lock_people(newcomers)
-        await _lock_open_room(member.room_id)
+        await lock_open(member.room_id)
         known = await _lock_rows(member.room_id, newcomers)
         faults = [_fault(member, each.content, people) for each in lines]
         first: dict[str, Newcomer] = {}
@@ -133,15 +133,6 @@ async def _lock_people(newcomers: Sequence[Newcomer]) -> frozenset[str]:
         [each.user_id for each in newcomers if each.user_id is not None],
     )
     return frozenset(row["id"] for row in rows)
-
-
-async def _lock_open_room(room_id: str) -> None:
-    """Keep the room from closing before the transaction ends."""
-    status = await fetchval(f"SELECT status FROM {Room.alive()} r WHERE id = $1 FOR SHARE", room_id)
-    if status is None:
-        raise NotFound("There is no such room.")
-    if not RoomStatus(status).is_open:
-        raise RoomClosed
 
 
 async def _lock_rows(room_id: str, newcomers: Sequence[Newcomer]) -> _Rows:

@@ -170,6 +170,20 @@ async def read_again(member: Membership, *, at_least: ParticipantRole) -> Member
     return await membership(member.user_id, member.room_id, at_least=at_least)
 
 
+async def lock_open(room_id: str) -> None:
+    """Keep a room from closing or going until the transaction ends.
+
+    Raises:
+        NotFound: It was deleted meanwhile.
+        RoomClosed: It is COMPLETED or CANCELLED.
+    """
+    status = await fetchval(f"SELECT status FROM {Room.alive()} r WHERE id = $1 FOR SHARE", room_id)
+    if status is None:
+        raise NotFound("There is no such room.")
+    if not RoomStatus(status).is_open:
+        raise RoomClosed
+
+
 DELETED_PERSON = "Deleted person"
 """What somebody who deleted the account is called before who does not moderate the room."""
 

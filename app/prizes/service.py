@@ -11,8 +11,7 @@ from app.database.ids import new_id
 from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import Conflict, NotFound, PrizeHasWinners, RoomClosed
-from app.participants.service import Membership
-from app.rooms.service import lock_open
+from app.participants.service import Membership, lock_open
 from app.tables import Prize, Room, Winner
 
 _ALIVE = 'FROM prizes x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL'

@@ -293,20 +293,6 @@ async def delete_room(member: Membership, precondition: Precondition = ANY) -> N
         )
 
 
-async def lock_open(room_id: str) -> None:
-    """Keep a room from closing or going until the transaction ends.
-
-    Raises:
-        NotFound: It was deleted meanwhile.
-        RoomClosed: It is COMPLETED or CANCELLED.
-    """
-    status = await fetchval(f"SELECT status FROM {Room.alive()} r WHERE id = $1 FOR SHARE", room_id)
-    if status is None:
-        raise NotFound("There is no such room.")
-    if not RoomStatus(status).is_open:
-        raise RoomClosed
-
-
 async def lock_room(room_id: str) -> asyncpg.Record:
     """Read a room, and keep everybody from changing it until the transaction ends.
 
