@@ -1,4 +1,6 @@
-"""Renew the pins: resolve the newest versions and write them into pyproject.toml.
+"""Renew the pins: the newest versions in pyproject.toml, their files' hashes in the exports here.
+
+`.ci/run` and the container image install from the exports.
 
 Run from anywhere with `python .ci/pin.py`; needs uv and the package registry. The lock file that
 uv makes on the way is not kept: it carries the registry's address.
@@ -10,21 +12,45 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+CI = Path(__file__).resolve().parent
+PYPROJECT = CI.parent / "pyproject.toml"
 PINS = re.compile(r"constraint-dependencies = \[\n.*?\n?\]", re.DOTALL)
+ENTRY = re.compile(r"^\S.*\n(?: .+\n)+", re.MULTILINE)
+BARE = ("--quiet", "--no-header", "--no-annotate")
 
 
 def main() -> None:
-    """Resolve without the present pins and replace them."""
+    """Resolve without the present pins, replace them and the exports."""
     text = PYPROJECT.read_text()
-    bare = PINS.sub("constraint-dependencies = [\n]", text)
     with tempfile.TemporaryDirectory() as scratch:
+        bare = PINS.sub("constraint-dependencies = [\n]", text)
         (Path(scratch) / "pyproject.toml").write_text(bare)
         (Path(scratch) / "README.md").touch()
-        subprocess.run(["uv", "lock", "--quiet"], cwd=scratch, check=True)  # noqa: S607 - found on PATH
+        _uv("lock", "--quiet", cwd=scratch)
         locked = tomllib.loads((Path(scratch) / "uv.lock").read_text())
+        export(Path(scratch))
     pins = "".join(f'    "{pin}",\n' for pin in sorted(map(_pin, _registry_packages(locked))))
     PYPROJECT.write_text(PINS.sub(f"constraint-dependencies = [\n{pins}]", text))
+
+
+def export(project: Path) -> None:
+    """Write what a locked project needs to run, what it needs besides to be tested, and uv."""
+    options = ("--frozen", "--no-emit-project", *BARE)
+    service = _uv("export", "--no-dev", *options, cwd=project)
+    both = _uv("export", *options, cwd=project)
+    tools = set(ENTRY.findall(both)) - set(ENTRY.findall(service))
+    (CI / "requirements.txt").write_text(service)
+    (CI / "requirements-dev.txt").write_text("".join(sorted(tools)))
+    hashed = ("--universal", "--generate-hashes", "-")
+    uv = _uv("pip", "compile", *BARE, *hashed, cwd=project, given="uv")
+    (CI / "uv.txt").write_text(uv)
+
+
+def _uv(*arguments: str, cwd: str | Path, given: str = "") -> str:
+    command = ["uv", *arguments]
+    return subprocess.run(  # noqa: S603 - our own arguments
+        command, cwd=cwd, check=True, text=True, input=given, stdout=subprocess.PIPE
+    ).stdout
 
 
 def _registry_packages(locked: dict[str, list[dict[str, object]]]) -> list[dict[str, object]]:

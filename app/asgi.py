@@ -1,5 +1,6 @@
 """The only wiring: every part of the application is put together here."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,28 +32,41 @@ from app.database.redis import shared_redis
 from app.deferred import deferred
 from app.draws.commands import DrawCommands
 from app.draws.controller import DrawController
+from app.draws.evidence import export_evidence
 from app.draws.screens import draw_code, draw_page, verify_page
+from app.events.controller import follow_oneself, follow_room, make_ticket
+from app.events.description import webhooks
+from app.events.hub import HUB, following_log
+from app.events.mover import MOVER, moving
+from app.events.positions import EventPosition
 from app.http import openapi
 from app.http.bodies import LARGEST_BODY_BYTES, ApiRequest
 from app.http.errors import answer_error
+from app.http.front import front_page
 from app.http.headers import add_headers
 from app.http.idempotency import Idempotency
 from app.http.methods import Options, answer_preflight, serve_head
 from app.http.public_path import public, take_off_public_path
 from app.http.queries import refuse_odd_queries
 from app.http.time_limit import TimeLimit
+from app.mails.pages import stop_mails, stop_page
+from app.mails.previews import previews
+from app.mails.waiting import check_mails
 from app.ops import health
 from app.ops.exposition import metrics, sampled
-from app.ops.idle import closing_idle
+from app.ops.idle import Close, closing_idle
 from app.ops.launch import Launch, LeanLitestar
 from app.ops.lifeline import follow_lifeline
 from app.ops.logs import configure_logs
 from app.ops.observing import observe
+from app.ops.stopping import telling_stop
 from app.participants.controller import ParticipantController, export_participants
 from app.prizes.controller import PrizeController
 from app.rooms.controller import RoomController
+from app.rounds.controller import QuizController, RoundController
 from app.settings import Settings, settings
-from app.users.controller import UserController
+from app.sockets.mount import Sockets
+from app.users.controller import UserController, export_oneself
 from app.winners.controller import WinnerController, export_winners
 from tasks.commands import TaskCommands
 from tasks.schedule import jobs
@@ -67,21 +81,32 @@ ENDPOINTS = (
     AuthController,
     OidcController,
     UserController,
+    export_oneself,
     AppController,
     RoomController,
     ParticipantController,
     PrizeController,
     WinnerController,
     DrawController,
+    export_evidence,
+    QuizController,
+    RoundController,
     export_participants,
     export_winners,
+    follow_room,
+    follow_oneself,
+    make_ticket,
 )
 SPECIAL_METHODS = {"HEAD": serve_head, "OPTIONS": answer_preflight}
 """Methods that Litestar does not serve as the contract wants it."""
+UNSAFE_METHODS = {"POST", "PATCH", "DELETE"}
 SWAGGER_PATH = "/schema/static"
 NO_ICON = '<link rel="icon" href="data:,">'
 """The page's own would come from elsewhere."""
-TAGS = ("auth", "users", "apps", "rooms", "participants", "prizes", "winners", "draws")
+TAGS = (
+    *("auth", "users", "apps", "rooms", "participants", "prizes", "winners", "draws", "quiz"),
+    "events",
+)
 """The parts of the API page, in its order."""
 
 
@@ -100,6 +125,8 @@ class EventPlatform(LeanLitestar):
         if special := SPECIAL_METHODS.get(scope.get("method", "")):
             served = partial(special, served)
         await observe(served, scope, receive, send)
+        if scope.get("method") in UNSAFE_METHODS:
+            MOVER.poke()
 
 
 class TracedPlatform(EventPlatform):
@@ -115,6 +142,8 @@ def create_app() -> Litestar:
     current = settings()
     configure_logs(production=current.in_production)
     api = Router("/api/v1", route_handlers=ENDPOINTS)
+    cors = _cors(current)
+    sockets = Sockets(cors)
     traced = current.OTEL_EXPORTER_OTLP_ENDPOINT is not None
     return (TracedPlatform if traced else EventPlatform)(
         route_handlers=[
@@ -123,10 +152,15 @@ def create_app() -> Litestar:
             health.ready,
             metrics,
             _swagger_files(),
+            front_page,
             verify_page,
             draw_page,
             draw_code,
+            stop_page,
+            stop_mails,
+            *previews(current),
             *admin_page(),
+            sockets.handler(),
         ],
         request_class=ApiRequest,
         request_max_body_size=LARGEST_BODY_BYTES,
@@ -134,14 +168,21 @@ def create_app() -> Litestar:
             Options(),
             TimeLimit(current.REQUEST_SECONDS),
             Authentication(),
+            EventPosition(),
             Idempotency(),
         ],
         before_send=[add_headers],
         before_request=refuse_odd_queries,
         exception_handlers={HTTPException: answer_error, Exception: answer_error},
-        cors_config=_cors(current),
+        cors_config=cors,
         openapi_config=_openapi(),
-        lifespan=[*([tracing.sent] if traced else []), database_pool, maintenance, silence],
+        lifespan=[
+            *([tracing.sent] if traced else []),
+            database_pool,
+            sockets.open,
+            maintenance,
+            silence,
+        ],
         logging_config=None,
         state=State({"checks": _checks(current)}),
         plugins=[
@@ -161,7 +202,11 @@ def _checks(current: Settings) -> dict[str, health.Check]:
         "database": health.check_database,
         "migrations": health.check_migrations,
     }
-    return checks if current.REDIS_URL is None else {**checks, "redis": health.check_redis}
+    if current.REDIS_URL is not None:
+        checks["redis"] = health.check_redis
+    if current.MAIL_URL is not None:
+        checks["mails"] = check_mails
+    return checks
 
 
 @asynccontextmanager
@@ -170,7 +215,7 @@ async def database_pool(app: Litestar) -> AsyncIterator[None]:
     follow_lifeline()
     await DB.start_connection_pool(serving=True)
     try:
-        async with hearing() as listener, sampled():
+        async with hearing() as listener, sampled(), following_log(), moving():
             app.state.checks["listener"] = health.hearing(listener)
             yield
     finally:
@@ -181,10 +226,17 @@ async def database_pool(app: Litestar) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def silence(app: Litestar) -> AsyncIterator[None]:  # noqa: ARG001 - Litestar's signature
-    """Close connections on which nothing happens."""
-    port = os.environ.get("LITESTAR_PORT")
-    async with closing_idle(None if port is None else int(port), settings().IDLE_SECONDS):
-        yield
+    """Close connections on which nothing happens; end the streams when the server is to stop."""
+    current, port = settings(), os.environ.get("LITESTAR_PORT")
+    async with closing_idle(None if port is None else int(port), current.IDLE_SECONDS) as close:
+        with telling_stop(partial(_end_streams, close, current.REQUEST_SECONDS)):
+            yield
+
+
+def _end_streams(close: Close, request_seconds: float) -> None:
+    """End all streams, and later the connections of those who do not read that it is the end."""
+    HUB.close()
+    asyncio.get_running_loop().call_later(request_seconds + 1, close, request_seconds)
 
 
 @asynccontextmanager
@@ -201,11 +253,18 @@ def _cors(current: Settings) -> CORSConfig:
         allow_origins=list(current.CORS_ORIGINS),
         allow_origin_regex=local,
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=["authorization", "content-type", "if-match", "idempotency-key"],
+        allow_headers=[
+            "authorization",
+            "content-type",
+            "if-match",
+            "idempotency-key",
+            "last-event-id",
+        ],
         expose_headers=[
             "content-disposition",
             "deprecation",
             "etag",
+            "event-position",
             "idempotency-replayed",
             "location",
             "ratelimit",
@@ -230,6 +289,7 @@ def _openapi() -> openapi.Config:
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes),
         tags=[Tag(name=name) for name in TAGS],
+        webhooks=webhooks(),
         servers=[Server(url=settings().public_path or "/")],
         render_plugins=[
             SwaggerRenderPlugin(

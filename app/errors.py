@@ -34,7 +34,7 @@ A message is public: it goes to the client as it stands. What only the log may k
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 
 class AppError(Exception):
@@ -126,6 +126,17 @@ class InvalidToken(Unauthorized):
     code = "INVALID_TOKEN"
     default_message = "The token is invalid or has expired."
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        private: str | None = None,
+        was: Literal["invalid", "expired", "revoked"] = "invalid",
+    ) -> None:
+        """Keep what the token was beside the rest."""
+        super().__init__(message, private=private)
+        self.was = was
+
 
 class Forbidden(AppError):
     """The caller is known and may not do this."""
@@ -188,7 +199,9 @@ class RoomNotActive(Conflict):
     """Only an ACTIVE room awards prizes."""
 
     code = "ROOM_NOT_ACTIVE"
-    default_message = "Only an ACTIVE room awards prizes."
+    default_message = (
+        'Only an ACTIVE room awards and draws prizes. PATCH it with {"status": "ACTIVE"} first.'
+    )
 
 
 class RoomClosed(Conflict):

@@ -46,3 +46,8 @@ DRAW_SECONDS = Histogram(
     ("step",),
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 20),
 )
+EVENTS = Counter("event_platform_events", "Events written to the log.")
+STREAMS = Gauge(
+    "event_platform_streams", "Clients that follow events.", multiprocess_mode="livesum"
+)
+MAILS = Counter("event_platform_mails", "What became of attempts to send mails.", ("outcome",))

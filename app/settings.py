@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import msgspec
 from dotenv import dotenv_values
@@ -33,7 +33,11 @@ and what repeats itself do not."""
 LONGEST_ESTIMATED = 72
 """Characters; the estimate takes the square of them."""
 ADMIN_OFF = "off"
-OWN_PATHS = frozenset({"api", "health", "metrics", "rooms", "schema", "verify"})
+DEFAULT_ADMIN_PATH = "/admin"
+DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
+OWN_PATHS = frozenset(
+    {"api", "dev", "health", "mails", "metrics", "rooms", "schema", "socket.io", "verify"}
+)
 """What the paths of the service begin with, besides ADMIN_PATH."""
 ADMIN_PATH_FORM = re.compile(r"(/[\w.-]+)+|off", re.ASCII)
 PUBLIC_URL_FORM = re.compile(r"https?://[^/?#@\s]+((/(?!\.\.?(/|$))[\w.~-]+)*)", re.ASCII)
@@ -42,6 +46,7 @@ TAKEN_NAMES = frozenset({"demo", "login", "logout", "me", "refresh", "revocation
 """Of the endpoints beside those of the providers, and of the demo people."""
 TENANT = "{tenantid}"
 LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+MAIL_PORTS = {"smtp": 587, "smtps": 465}
 
 # Options of a Prisma URL that are not PostgreSQL's; asyncpg would send them to the server.
 PRISMA_URL_OPTIONS = frozenset(
@@ -78,11 +83,44 @@ class ResponseMode(StrEnum):
     FORM_POST = "form_post"
 
 
+class Language(StrEnum):
+    """What people are written to in."""
+
+    EN = "en"
+    RU = "ru"
+
+
+class MailTls(StrEnum):
+    """How a connection to a mail server is kept from those on the way."""
+
+    AT_ONCE = "smtps"
+    STARTTLS = "starttls"
+    NONE = "none"
+
+
+class MailServer(msgspec.Struct, frozen=True):
+    """What MAIL_URL says."""
+
+    host: str
+    port: int
+    tls: MailTls
+    user: str | None = None
+    password: str | None = None
+
+
 RateLimit = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")]
 """`100/minute`: so many in any minute."""
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Grace = Annotated[float, msgspec.Meta(ge=0, le=60)]
 WebAddress = Annotated[str, msgspec.Meta(pattern="^https?://.")]
+_PLAIN_ADDRESS = r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@[a-zA-Z0-9.-]{1,253}"
+MailFrom = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"(?a)^([^<>()\[\]\\,;:@\"\x00-\x1f\x7f]+ "
+        rf"<{_PLAIN_ADDRESS}>|{_PLAIN_ADDRESS})\Z"
+    ),
+]
 TenantId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
@@ -146,7 +184,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a refresh token that was just replaced buys its successor again, for answers that
     were lost and for several tabs; 0: never, at most 60."""
 
-    PUBLIC_URL: WebAddress = "http://127.0.0.1:8000"
+    PUBLIC_URL: WebAddress = DEFAULT_PUBLIC_URL
     """Where clients reach this service; the issuer of its tokens. Production wants https. It
     may have a path."""
 
@@ -202,6 +240,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     RATE_LIMIT_ADDRESSES: RateLimit = "20000/minute"
     """People whom one person brings into rooms by their e-mail addresses."""
 
+    EVENT_DAYS: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+    """How long events are kept for who comes back after a pause."""
+
+    EVENT_STREAMS_PER_PERSON: Annotated[int, msgspec.Meta(ge=1)] = 20
+    """Streams of events and sockets that one person may have open at once, on each worker."""
+
+    EVENT_STREAMS_PER_ADDRESS: Annotated[int, msgspec.Meta(ge=1)] = 1_000
+    """Streams of events and sockets that one address may have open at once, on each worker: a whole
+    audience may share one."""
+
     CORS_ORIGINS: tuple[WebAddress, ...] = ()
     """Origins of web front-ends, separated by commas. In development any port of localhost may."""
 
@@ -211,6 +259,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     METRICS_TOKEN: str | None = None
     """What Prometheus sends as `Authorization: Bearer …` to `/metrics`. Unset: in development
     everybody may look, in production nobody."""
+
+    MAIL_URL: str | None = None
+    """A mail server that takes mails, `smtp://user:password@host:587` with STARTTLS, or
+    `smtps://…:465`; `?tls=none` for one in a network of one's own. Unset: nothing is sent, and in
+    development mails are shown at `/dev/mails`."""
+
+    MAIL_FROM: MailFrom | None = None
+    """Whom mails come from, `prizes@example.org` or `Prizes <prizes@example.org>`."""
+
+    MAIL_LANGUAGE: Language = Language.EN
+    """What mails are written in: `en` or `ru`."""
+
+    MAIL_DAYS: Annotated[int, msgspec.Meta(ge=3, le=3650)] = 30
+    """How long is kept what became of a mail."""
 
     OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress | None = None
     """An OpenTelemetry collector that takes traces over HTTP, `http://127.0.0.1:4318`. Unset:
@@ -224,7 +286,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """A relay of the drand network, such as `https://api.drand.sh`. The server asks it for the
     rounds that draws wait for, and draws. Unset: whoever draws sends the round's signature."""
 
-    ADMIN_PATH: str = "/admin"
+    ADMIN_PATH: str = DEFAULT_ADMIN_PATH
     """Where the administrators' page is, under PUBLIC_URL; `off`: nowhere."""
 
     ADMIN_MFA: SecondFactor = SecondFactor.OFF
@@ -254,6 +316,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def admin_path(self) -> str:
         """Where browsers find the administrators' page."""
         return f"{self.public_path}{self.ADMIN_PATH}"
+
+    @property
+    def mail_server(self) -> MailServer | None:
+        """Where mails are sent, if they are."""
+        return None if self.MAIL_URL is None else mail_server(self.MAIL_URL)
 
     @property
     def serves_https(self) -> bool:
@@ -286,6 +353,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(f"The environment is not valid: {error}") from error
     _require_sound_paths(loaded)
     _require_sound_providers(loaded)
+    _require_sound_mail(loaded)
     if loaded.IDLE_SECONDS <= loaded.REQUEST_SECONDS:
         raise SettingsError("IDLE_SECONDS has to be more than REQUEST_SECONDS.")
     if loaded.in_production:
@@ -308,9 +376,53 @@ def postgresql_url(url: str) -> str:
         raise SettingsError(f"DATABASE_URL: {error}.") from error
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if options.get("schema", "public") != "public":
-        raise SettingsError("DATABASE_URL: only the schema `public` is supported.")
+        raise SettingsError(
+            "DATABASE_URL: only the schema `public` is supported. Leave `schema` out:"
+            " `litestar database adopt-prisma` moves the tables there."
+        )
     kept = {name: value for name, value in options.items() if name not in PRISMA_URL_OPTIONS}
     return urlunsplit(parts._replace(query=urlencode(kept)))
+
+
+def mail_server(url: str) -> MailServer:
+    """Read MAIL_URL.
+
+    Raises:
+        SettingsError: It is no address of a mail server, or sends a password for all to read.
+    """
+    try:
+        parts = urlsplit(url)
+        port, options = parts.port, parse_qsl(parts.query, strict_parsing=bool(parts.query))
+    except ValueError as error:
+        raise SettingsError(f"MAIL_URL can't be read: {error}.") from error
+    form = "MAIL_URL has the form smtp://user:password@host:587 or smtps://user:password@host:465"
+    if parts.scheme not in MAIL_PORTS or not parts.hostname or port == 0:
+        raise SettingsError(f"{form}.")
+    if parts.path.strip("/") or parts.fragment or (parts.username and not parts.password):
+        raise SettingsError(f"{form}; special characters are written as %2F, %23, %3F, %40.")
+    tls = _mail_tls(parts.scheme, parts.hostname, options)
+    is_near = parts.hostname in LOCAL_HOSTS
+    if tls is MailTls.NONE and parts.username and not is_near:
+        raise SettingsError("MAIL_URL: with tls=none the password could be read on the way.")
+    return MailServer(
+        host=parts.hostname,
+        port=port or MAIL_PORTS[parts.scheme],
+        tls=tls,
+        user=parts.username and unquote(parts.username),
+        password=parts.password and unquote(parts.password),
+    )
+
+
+def _mail_tls(scheme: str, host: str, options: list[tuple[str, str]]) -> MailTls:
+    if scheme == MailTls.AT_ONCE:
+        if options:
+            raise SettingsError("MAIL_URL: smtps:// takes no options.")
+        return MailTls.AT_ONCE
+    if not options:
+        return MailTls.NONE if host in LOCAL_HOSTS else MailTls.STARTTLS
+    if options not in ([("tls", "none")], [("tls", "starttls")]):
+        raise SettingsError("MAIL_URL: the only option is tls, which is starttls or none.")
+    return MailTls(options[0][1])
 
 
 def _list(text: str) -> list[str]:
@@ -399,6 +511,11 @@ def _require_sound_providers(loaded: Settings) -> None:
                 f"OIDC_PROVIDERS: browsers keep the cookie that the form_post of {name} needs "
                 "with HTTPS alone, and PUBLIC_URL has none."
             )
+
+
+def _require_sound_mail(loaded: Settings) -> None:
+    if loaded.mail_server is not None and loaded.MAIL_FROM is None:
+        raise SettingsError("MAIL_URL needs MAIL_FROM, the address that mails come from.")
 
 
 def _refuse_insecure(loaded: Settings, given: Mapping[str, Any]) -> None:

@@ -5,7 +5,17 @@ A column with `default=REQUIRED` is NOT NULL and has to be given; `null=True` ma
 
 from enum import StrEnum
 
-from piccolo.columns import JSONB, BigInt, Boolean, Bytea, ForeignKey, Integer, OnDelete, Text
+from piccolo.columns import (
+    JSON,
+    JSONB,
+    BigInt,
+    Boolean,
+    Bytea,
+    ForeignKey,
+    Integer,
+    OnDelete,
+    Text,
+)
 from piccolo.columns.readable import Readable
 from piccolo.table import Table
 
@@ -48,6 +58,19 @@ class TaskOutcome(StrEnum):
     """Its server was shut down; another goes on."""
     ABANDONED = "ABANDONED"
     """Its server died; found by the one that goes on."""
+
+
+class MailStatus(StrEnum):
+    """What has become of a mail."""
+
+    KEPT = "KEPT"
+    """In development, without a mail server: to be looked at, and never sent."""
+    PENDING = "PENDING"
+    SENT = "SENT"
+    FAILED = "FAILED"
+    """The mail server refused it for good, or it waited too long."""
+    DROPPED = "DROPPED"
+    """When its turn came, there was no reason to send it any more, or nobody to send it to."""
 
 
 class DrawStatus(StrEnum):
@@ -174,6 +197,8 @@ class Room(SoftDeletable, tablename="rooms"):
     createdAt = Moment()
     updatedAt = Moment(auto_update=now_ms)
     deletedAt = Moment(null=True, default=None)
+    publicUntil = Moment(null=True, default=None, help_text="When it last ceased to be public.")
+    sendsMail = Boolean(default=True, help_text="Whether mails go out of it.")
 
     @classmethod
     def get_readable(cls) -> Readable:
@@ -192,7 +217,12 @@ class Participant(SoftDeletable, tablename="participants"):
     userId = ForeignKey(User, null=True, default=None)
     roomId = ForeignKey(Room, null=False)
     role = NativeEnum(choices=ParticipantRole, default=ParticipantRole.PARTICIPANT)
-    metadata = JSONB(null=True, default=None)
+    metadata = JSONB(null=True, default=None, help_text="What moderators say of them.")
+    ownMetadata = JSONB(
+        null=True,
+        default=None,
+        help_text="What they said of themselves on joining: no draw reads it.",
+    )
     joinedAt = Moment()
     updatedAt = Moment(auto_update=now_ms)
     deletedAt = Moment(null=True, default=None)
@@ -204,7 +234,7 @@ class Participant(SoftDeletable, tablename="participants"):
     name = Text(null=True, default=None, help_text="Given with the address.")
     acceptedAt = Moment(null=True, default=None, help_text="When they joined by themselves.")
     participantUntil = Moment(
-        null=True, default=None, help_text="When they last lost the role PARTICIPANT."
+        null=True, default=None, help_text="When they last ceased to be a PARTICIPANT here."
     )
 
     @classmethod
@@ -336,6 +366,47 @@ class DrawEntrants(Table, tablename="draw_entrants"):
     lines = Text(default=REQUIRED)
 
 
+class Quiz(CamelCaseTable, tablename="quizzes"):
+    """A quiz that was played in a room. The last one is the present one."""
+
+    id = Text(primary_key=True, default=new_id)
+    roomId = ForeignKey(Room, null=False)
+    number = Integer(default=REQUIRED, help_text="In the room, from 1.")
+    startedAt = Moment()
+    finishedAt = Moment(null=True, default=None)
+
+
+class Round(CamelCaseTable, tablename="rounds"):
+    """A question of the room's settings, as it was asked."""
+
+    id = Text(primary_key=True, default=new_id)
+    roomId = ForeignKey(Room, null=False)
+    quizId = ForeignKey(Quiz, null=False)
+    question = JSONB(default=REQUIRED, help_text="As it was shown: without the right answer.")
+    correctIndex = Integer(default=REQUIRED, help_text="Moderators' alone.")
+    questionIndex = Integer(default=REQUIRED)
+    totalQuestions = Integer(default=REQUIRED)
+    shownAt = Moment(default=REQUIRED)
+    endsAt = Moment(null=True, default=None, help_text="When its time has passed; null: never.")
+    closedAt = Moment(null=True, default=None)
+
+
+class Answer(CamelCaseTable, tablename="answers"):
+    """What a participant answered in a round. One each, and none is ever changed."""
+
+    id = Text(primary_key=True, default=new_id)
+    roundId = ForeignKey(Round, null=False)
+    participantId = ForeignKey(Participant, null=False)
+    answerIndex = Integer(default=REQUIRED)
+    isCorrect = Boolean(default=REQUIRED)
+    isWinning = Boolean(default=REQUIRED, help_text="The first right one of its round.")
+    responseTimeMs = Integer(default=REQUIRED, help_text="Since the question was shown.")
+    answeredAt = Moment(default=REQUIRED)
+    winnerId = Text(
+        null=True, default=None, help_text="Of what was won, if there was something left."
+    )
+
+
 class AuditLog(CamelCaseTable, tablename="audit_log"):
     """What an administrator did to a row. Written by triggers, once; nobody changes a record."""
 
@@ -346,6 +417,75 @@ class AuditLog(CamelCaseTable, tablename="audit_log"):
     rowId = Text(default=REQUIRED)
     before = JSONB(null=True, default=None, help_text="Of a change, the columns that changed.")
     after = JSONB(null=True, default=None)
+    createdAt = Moment()
+
+
+class Outbox(Table, tablename="outbox"):
+    """Something that happened in a room and is not in `events` yet. Written by triggers."""
+
+    seq = BigInt(primary_key=True, default=REQUIRED)
+    id = Text(default=REQUIRED)
+    type = Text(default=REQUIRED)
+    roomId = Text(null=True, default=None)
+    subject = Text(null=True, default=None, help_text="The id of what it happened to.")
+    details = JSONB(null=True, default=None)
+    createdAt = Moment()
+
+
+class Event(Table, tablename="events"):
+    """Something that happened in a room, as it is told: the log, in the order of positions."""
+
+    position = BigInt(primary_key=True, default=REQUIRED)
+    id = Text(default=REQUIRED)
+    type = Text(default=REQUIRED)
+    roomId = Text(default=REQUIRED)
+    audience = Text(default=REQUIRED, help_text="Who of the room's readers may hear it.")
+    subject = Text(null=True, default=None, help_text="The id of what it happened to.")
+    person = Text(null=True, default=None, help_text="Whom it names and concerns.")
+    content = JSON(default=REQUIRED)
+    createdAt = Moment(default=REQUIRED)
+
+
+class EventLog(Table, tablename="event_log"):
+    """Which log the positions are of: one row, once somebody has asked. A restore takes it away."""
+
+    id = Integer(primary_key=True, default=REQUIRED)
+    epoch = Text(default=REQUIRED)
+
+
+class EventTicket(CamelCaseTable, tablename="event_tickets"):
+    """What opens one stream, once, in the name of an access token."""
+
+    id = Text(primary_key=True, default=REQUIRED, help_text="SHA-256 of the ticket, in hex.")
+    token = JSONB(default=REQUIRED, help_text="What the access token says.")
+    expiresAt = Moment(default=REQUIRED)
+
+
+class Mail(CamelCaseTable, tablename="mails"):
+    """A mail to somebody, of something that happened in a room; of that, the only one.
+
+    What it says is read when it is sent.
+    """
+
+    id = Text(primary_key=True, default=REQUIRED, help_text="The event's; of its Message-ID, too.")
+    kind = Text(default=REQUIRED)
+    roomId = ForeignKey(Room, null=False)
+    cause = Text(default=REQUIRED, help_text="The id of the winner.")
+    language = Text(default=REQUIRED)
+    recipient = Text(null=True, default=None, help_text="Whom it was last sent to.")
+    status = Text(default=REQUIRED, help_text="A MailStatus.")
+    attempts = Integer(default=0)
+    nextAttemptAt = Moment()
+    sentAt = Moment(null=True, default=None, help_text="When the mail server took it.")
+    lastError = Text(null=True, default=None, help_text="Why it was not sent, or not yet.")
+    createdAt = Moment()
+
+
+class MailStop(CamelCaseTable, tablename="mail_stops"):
+    """Somebody at an address wants no more mails of a kind. The address is not kept."""
+
+    id = Text(primary_key=True, default=REQUIRED, help_text="SHA-256 of the kind and the address.")
+    kind = Text(default=REQUIRED)
     createdAt = Moment()
 
 
@@ -364,6 +504,15 @@ TABLES = (
     IdempotencyKey,
     Draw,
     DrawEntrants,
+    Quiz,
+    Round,
+    Answer,
     AuditLog,
+    Outbox,
+    Event,
+    EventLog,
+    EventTicket,
+    Mail,
+    MailStop,
 )
 """Parents before children."""

@@ -66,7 +66,10 @@ async def exclusive(job: Job) -> AsyncIterator["Connection | None"]:
     connection = await DB.get_new_connection()
     try:
         locked = await connection.fetchval(
-            "SELECT pg_try_advisory_lock($1, hashtext($2))", LOCK, job.name
+            "SELECT pg_try_advisory_lock($1, hashtext($2)) "
+            "FROM set_config('audit.caller', $2, false)",
+            LOCK,
+            job.name,
         )
         yield connection if locked else None
     finally:

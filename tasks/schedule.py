@@ -10,6 +10,8 @@ from apscheduler.triggers.cron import CronTrigger
 from app.draws.due import draw_due, due_draws, finish_draw, unfinished_draws
 from app.settings import SettingsError, settings
 from tasks.draws import DueDraws
+from tasks.events import Forgetting
+from tasks.mails import DueMails
 from tasks.steps import Deletion, Step, Vacuum
 
 NEVER = "never"
@@ -71,7 +73,11 @@ JOBS = (
     Job(
         "cleanup-tokens",
         "0 2 * * *",
-        (Deletion("token_blacklist", "expiresAt"), Deletion("sessions", "expiresAt")),
+        (
+            Deletion("token_blacklist", "expiresAt"),
+            Deletion("sessions", "expiresAt"),
+            Deletion("event_tickets", "expiresAt"),
+        ),
     ),
     Job(
         "cleanup-stale-sessions",
@@ -101,6 +107,9 @@ JOBS = (
         "40 2 * * *",
         (Deletion("idempotency_keys", "expiresAt"),),
     ),
+    Job("cleanup-events", "50 2 * * *", (Forgetting(),)),
+    Job("cleanup-mails", "55 2 * * *", (Deletion("mails", "createdAt", days="MAIL_DAYS"),)),
+    Job("send-mails", "* * * * *", (DueMails(),), needs="MAIL_URL"),
     Job("draw-due-rounds", "* * * * *", (DueDraws(due_draws, draw_due),), needs="DRAND_URL"),
     Job("finish-draws", "* * * * *", (DueDraws(unfinished_draws, finish_draw),)),
     Job(

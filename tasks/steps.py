@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias
 
 import asyncpg
 
+from app.settings import settings
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 BATCH_ROWS = 200
@@ -31,6 +33,28 @@ class Step(Protocol):
         ...
 
 
+async def in_batches(
+    connection: Connection, delete: str, now: datetime, age: timedelta, first: object
+) -> AsyncGenerator[int, None]:
+    """Delete what is old, and yield how much each batch did; others get their turn after it.
+
+    Args:
+        connection: Whose job it is.
+        delete: Deletes at most BATCH_ROWS that are as old by `$1` as `$2` says, from `$3` on.
+            Returns how many, and where the next batch begins.
+        now: The time.
+        age: How long ago theirs has to be.
+        first: Where the first batch begins.
+    """
+    deleted, last = BATCH_ROWS, first
+    while deleted == BATCH_ROWS:
+        started = time.perf_counter()
+        [(deleted, last, _)] = await connection.fetch(delete, now, age, last)
+        took = time.perf_counter() - started
+        yield deleted
+        await asyncio.sleep(min(took * PAUSE_SHARE, LONGEST_PAUSE_SECONDS))
+
+
 @dataclass(frozen=True)
 class Deletion:
     """Deletes the rows whose time has come, the oldest first.
@@ -47,11 +71,13 @@ class Deletion:
     """How long ago it has to be."""
     only: str = "true"
     """Which of them, in SQL."""
+    days: str | None = None
+    """A setting that says how long ago, instead."""
 
     async def count(self, connection: Connection, now: datetime) -> int:
         """Return how many rows would go."""
         count: int = await connection.fetchval(
-            f'SELECT count(*) FROM "{self.table}" WHERE {self._due}', now, self.age
+            f'SELECT count(*) FROM "{self.table}" WHERE {self._due}', now, self._age
         )
         return count
 
@@ -62,13 +88,12 @@ class Deletion:
         """
         # The index has the order, also where the statistics are out of date.
         await connection.execute("SET enable_sort = off")
-        deleted, last = BATCH_ROWS, EARLIEST
-        while deleted == BATCH_ROWS:
-            started = time.perf_counter()
-            [(deleted, last, _)] = await connection.fetch(self._delete, now, self.age, last)
-            took = time.perf_counter() - started
+        async for deleted in in_batches(connection, self._delete, now, self._age, EARLIEST):
             yield deleted
-            await asyncio.sleep(min(took * PAUSE_SHARE, LONGEST_PAUSE_SECONDS))
+
+    @property
+    def _age(self) -> timedelta:
+        return self.age if self.days is None else timedelta(days=getattr(settings(), self.days))
 
     @property
     def _due(self) -> str:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from app.applications.service import _readers
 from app.asgi import create_app
 from app.database import migrations
 from app.database.embedded.server import EmbeddedServer
@@ -30,9 +31,12 @@ hypothesis_settings.register_profile(
     "project",
     deadline=None,
     derandomize=True,
+    max_examples=50,  # the same ones in each run; --long makes new ones
     suppress_health_check=[HealthCheck.too_slow],
 )
-hypothesis_settings.load_profile("project")
+hypothesis_settings.register_profile(
+    "long", hypothesis_settings.get_profile("project"), max_examples=1000, derandomize=False
+)
 
 pytest_plugins = ["tests.logged"]
 
@@ -44,6 +48,29 @@ _numbers = itertools.count()
 _DELETES = " ".join(f"DELETE FROM {table._meta.tablename};" for table in TABLES)
 EMPTY = f"DO $$ BEGIN SET LOCAL session_replication_role = replica; {_DELETES} END $$"
 """Empties every table, faster than TRUNCATE where there are few rows, and without triggers."""
+
+
+LONG_FIRST = (
+    "tests/test_schemathesis.py",
+    "tests/tasks/test_week.py",
+    "tests/ops/",
+    "tests/auth/test_two_servers.py",
+    "tests/draws/test_kills.py",
+    "tests/test_newcomer.py",
+)
+"""Begin with these, lest a worker has one of them to itself in the end."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--long`."""
+    help_ = "generate many more examples and requests, other ones each time; kill more"
+    parser.addoption("--long", action="store_true", help=help_)
+
+
+@pytest.hookimpl(trylast=True)  # after what shuffles
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest tests first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG_FIRST))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
@@ -61,11 +88,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the files of each run below a directory of its own, removed when it ends.
+    """Say how many examples; give the files of this run a directory, removed when it ends.
 
     What is usual has one parent for all runs, which each closes to others when it starts: also to
     the user as whom root's runs let PostgreSQL run.
     """
+    hypothesis_settings.load_profile("long" if config.option.long else "project")
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="event-platform-")
         remove = functools.partial(shutil.rmtree, config.option.basetemp, ignore_errors=True)
@@ -127,14 +155,51 @@ async def shared_database(server_url: str, template: str) -> AsyncIterator[str]:
         yield url
 
 
+class KeptPool:
+    """The pool of all tests that use `database`: PostgreSQL's new connections know no plan yet.
+
+    One that a test has closed, or of which something is still borrowed, is no good to the next.
+    """
+
+    def __init__(self) -> None:
+        self._pool: asyncpg.Pool | None = None
+
+    async def attach(self) -> None:
+        """Let the engine use it."""
+        if self._pool is None or self._pool.is_closing():
+            await DB.start_connection_pool()
+            self._pool = DB.pool
+        DB.pool = self._pool
+
+    def detach(self) -> None:
+        """Let the engine use none, as before."""
+        DB.pool = None
+        if self._pool is not None and self._pool.get_size() > self._pool.get_idle_size():
+            self.end()
+
+    def end(self) -> None:
+        """Cut its connections."""
+        if self._pool is not None and not self._pool.is_closing():
+            self._pool.terminate()
+        self._pool = None
+
+
+@pytest.fixture(scope="session")
+def kept_pool(shared_database: str) -> Iterator[KeptPool]:  # noqa: ARG001 - there until then
+    pool = KeptPool()
+    yield pool
+    pool.end()
+
+
 @pytest.fixture
-async def database(shared_database: str) -> AsyncIterator[str]:
+async def database(shared_database: str, kept_pool: KeptPool) -> AsyncIterator[str]:
     """Bind the application to a migrated database without rows, with a pool."""
     DB.connect_to(shared_database)
-    await DB.start_connection_pool()
+    await kept_pool.attach()
     await fetch(EMPTY)
+    _readers.clear()  # another database had the same versions, with other schemas
     yield shared_database
-    await DB.close_connection_pool()
+    kept_pool.detach()
 
 
 @pytest.fixture

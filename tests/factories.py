@@ -20,6 +20,7 @@ from app.tables import DrawStatus
 
 SETTINGS = {"ticketCount": 100, "drawDate": "2026-12-31T23:00:00Z"}
 """Room settings that the lottery's schema accepts."""
+QUESTION = {"id": "reindeer", "text": "How many?", "options": ["Eight", "Nine"]}
 
 
 async def insert(table: str, **values: Any) -> asyncpg.Record:
@@ -123,6 +124,18 @@ async def participant(room_id: str, user_id: str | None = None, **values: Any) -
     return await insert("participants", **{**defaults, **values})
 
 
+async def expected(room_id: str, email: str) -> asyncpg.Record:
+    """Bring somebody into a room by an address only."""
+    return await insert(
+        "participants",
+        id=new_id(),
+        roomId=room_id,
+        email=email,
+        name="Expected",
+        updatedAt=now(),
+    )
+
+
 async def prize(room_id: str, quantity: int = 1, **values: Any) -> asyncpg.Record:
     defaults = {
         "id": new_id(),
@@ -146,6 +159,19 @@ async def winner(room_id: str, participant_id: str, prize_id: str, **values: Any
     return await insert("winners", **{**defaults, **values})
 
 
+async def mail(winner: asyncpg.Record, **values: Any) -> asyncpg.Record:
+    """Write down a mail about a win."""
+    defaults = {
+        "id": new_id(),
+        "kind": "you-won",
+        "roomId": winner["roomId"],
+        "cause": winner["id"],
+        "language": "en",
+        "status": "PENDING",
+    }
+    return await insert("mails", **{**defaults, **values})
+
+
 async def draw(room_id: str, status: DrawStatus) -> None:
     """Bring the room's first draw so far."""
     staff = await staff_membership(room_id)
@@ -165,6 +191,41 @@ async def token(person: asyncpg.Record) -> str:
 async def bearer(person: asyncpg.Record | None) -> dict[str, str]:
     """Return the headers of a signed-in person, or of nobody."""
     return {} if person is None else {"Authorization": f"Bearer {await token(person)}"}
+
+
+async def quiz(room_id: str, **values: Any) -> asyncpg.Record:
+    defaults = {"id": new_id(), "roomId": room_id, "number": 1}
+    return await insert("quizzes", **{**defaults, **values})
+
+
+async def round_(quiz: asyncpg.Record, **values: Any) -> asyncpg.Record:
+    """Ask the only question of a quiz."""
+    defaults = {
+        "id": new_id(),
+        "roomId": quiz["roomId"],
+        "quizId": quiz["id"],
+        "question": jsonb(QUESTION),
+        "correctIndex": 1,
+        "questionIndex": 0,
+        "totalQuestions": 1,
+        "shownAt": now(),
+    }
+    return await insert("rounds", **{**defaults, **values})
+
+
+async def answer(round_id: str, participant_id: str, **values: Any) -> asyncpg.Record:
+    """Let somebody answer, wrongly."""
+    defaults = {
+        "id": new_id(),
+        "roundId": round_id,
+        "participantId": participant_id,
+        "answerIndex": 0,
+        "isCorrect": False,
+        "isWinning": False,
+        "responseTimeMs": 700,
+        "answeredAt": now(),
+    }
+    return await insert("answers", **{**defaults, **values})
 
 
 def now() -> datetime:

@@ -1,9 +1,12 @@
-"""A reverse proxy on loopback that gives us a path of its host, and other applications the rest."""
+"""A reverse proxy on loopback that gives us a path of its host, and other applications the rest.
+
+It hands an answer on when it has all of it, so that streams never begin.
+"""
 
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
@@ -25,8 +28,13 @@ def proxying(port: int, upstream_port: int, path: str, *, strips: bool) -> Itera
             if not f"{self.path}/".startswith(f"{path}/"):
                 self.send_error(404, "Another application")
                 return
-            target = self.path.removeprefix(path) or "/"
             upstream = http.client.HTTPConnection("127.0.0.1", upstream_port, timeout=60)
+            # Of a stream either side may go.
+            with closing(upstream), suppress(ConnectionError, http.client.HTTPException):
+                self.exchange(upstream)
+
+        def exchange(self, upstream: http.client.HTTPConnection) -> None:
+            target = self.path.removeprefix(path) or "/"
             length = int(self.headers.get("Content-Length", 0))
             headers = {name: value for name, value in self.headers.items() if is_handed_on(name)}
             body = self.rfile.read(length)
@@ -40,7 +48,6 @@ def proxying(port: int, upstream_port: int, path: str, *, strips: bool) -> Itera
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
-            upstream.close()
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = forward
 

@@ -28,7 +28,10 @@ LEVELS = [
     {"rooms"},
     {"users", "prizes"},
     {"winners"},
-    {"draws"},
+    {"draws", "rounds"},
+    {"mails"},
+    {"events"},
+    {"sockets"},
 ]
 PURE = {
     "app.auth.tokens",
@@ -45,10 +48,13 @@ PURE = {
     "app.draws.drand",
     "app.draws.ranking",
     "app.draws.record",
+    "app.email_addresses",
     "app.participants.roles",
     "app.rooms.lifecycle",
+    "app.rounds.questions",
+    "app.visible_text",
 }
-STEPS_OF_DRAWS = {
+STEPS = {
     "app.draws.announcing",
     "app.draws.awarding",
     "app.draws.cancelling",
@@ -58,6 +64,8 @@ STEPS_OF_DRAWS = {
     "app.draws.reading",
     "app.draws.steps",
     "app.draws.tickets",
+    "app.rounds.answering",
+    "app.rounds.quizzes",
 }
 """They stand in a service's place."""
 ENUMS = {"DrawStatus", "ParticipantRole", "RoomStatus"}
@@ -106,7 +114,7 @@ def test_domain_packages_import_leftwards_only(name: str, path: Path) -> None:
         assert other < own, f"{name} imports {module}"
 
 
-SERVICES = [*named(".service"), *(each for each in ALL if each.id in STEPS_OF_DRAWS)]
+SERVICES = [*named(".service"), *(each for each in ALL if each.id in STEPS)]
 
 
 @pytest.mark.parametrize(("name", "path"), SERVICES)

@@ -14,7 +14,7 @@ import pytest
 
 from app.asgi import create_app
 from app.auth.sessions import Device, open_session
-from app.database.engine import fetch, fetchval
+from app.database.engine import fetch, fetchval, jsonb
 from app.database.ids import new_id
 from app.tables import DrawStatus
 from tests import factories
@@ -38,6 +38,8 @@ EVERYBODY = frozenset(ROLES)
 SIGNED_IN = EVERYBODY - {"anonymous"}
 PLATFORM = frozenset({"platform"})
 NOT_THERE = httpx.codes.NOT_FOUND
+NO_LOG_HEARD = httpx.codes.SERVICE_UNAVAILABLE
+"""No log is read in this process: a stream is refused when its door has been passed."""
 NOT_CONFIGURED = dict.fromkeys(ROLES, httpx.codes.SERVICE_UNAVAILABLE)
 
 
@@ -53,6 +55,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Who gets another answer than 200, 401 or 403, and which."""
     draw: DrawStatus | None = None
     """How far the room's draw has come, if there is one."""
+    has_quiz: bool = False
+    """Whether a question is being asked in the room, and another one can be."""
 
 
 ENDPOINTS = [
@@ -127,7 +131,39 @@ ENDPOINTS = [
         draw=DrawStatus.ANNOUNCED,
     ),
     Endpoint("GET", "/rooms/{room}/draws/{draw}/record", EVERYBODY, draw=DrawStatus.CLOSED),
+    Endpoint("GET", "/rooms/{room}/draws/{draw}/winners", EVERYBODY, draw=DrawStatus.DRAWN),
     Endpoint("GET", "/rooms/{room}/draws/{draw}/entrants.txt", EVERYBODY, draw=DrawStatus.CLOSED),
+    Endpoint(
+        "GET",
+        "/rooms/{room}/draws/{draw}/evidence.zip",
+        FROM_MODERATOR,
+        draw=DrawStatus.CLOSED,
+    ),
+    Endpoint("GET", "/rooms/{room}/events", EVERYBODY, success=NO_LOG_HEARD),
+    Endpoint("GET", "/rooms/{room}/quiz", EVERYBODY, has_quiz=True),
+    Endpoint("POST", "/rooms/{room}/quiz", FROM_ORGANIZER, has_quiz=True),
+    Endpoint("POST", "/rooms/{room}/quiz/finish", FROM_ORGANIZER, has_quiz=True),
+    Endpoint("GET", "/rooms/{room}/rounds", EVERYBODY, has_quiz=True),
+    Endpoint(
+        "POST",
+        "/rooms/{room}/rounds",
+        FROM_ORGANIZER,
+        {"questionId": "another"},
+        success=201,
+        has_quiz=True,
+    ),
+    Endpoint("GET", "/rooms/{room}/rounds/{round}", EVERYBODY, has_quiz=True),
+    Endpoint("POST", "/rooms/{room}/rounds/{round}/close", FROM_ORGANIZER, has_quiz=True),
+    Endpoint("GET", "/rooms/{room}/rounds/{round}/answers", EVERYBODY, has_quiz=True),
+    Endpoint(
+        "POST",
+        "/rooms/{room}/rounds/{round}/answers",
+        frozenset({"PARTICIPANT"}),
+        {"answerIndex": 1},
+        success=201,
+        has_quiz=True,
+    ),
+    Endpoint("GET", "/rooms/{room}/rounds/{round}/answers/{answer}", EVERYBODY, has_quiz=True),
 ]
 ELSEWHERE = [
     Endpoint("GET", "/rooms", EVERYBODY),
@@ -138,7 +174,10 @@ ELSEWHERE = [
         {"name": "Mine", "appId": "{app}", "appSettings": factories.SETTINGS},
         success=201,
     ),
+    Endpoint("GET", "/me/events", SIGNED_IN, success=NO_LOG_HEARD),
+    Endpoint("POST", "/events/tickets", SIGNED_IN, success=201),
     Endpoint("GET", "/users/{stranger}", SIGNED_IN),
+    Endpoint("GET", "/users/me/export", SIGNED_IN),
     Endpoint("PATCH", "/users/{stranger}", frozenset(), {"name": "Hijacked"}),
     Endpoint("DELETE", "/users/{stranger}", frozenset()),
     Endpoint("PATCH", "/users/{self}", SIGNED_IN, {"name": "Renamed"}),
@@ -179,6 +218,8 @@ ELSEWHERE = [
     Endpoint("POST", "/auth/{provider}/callback", frozenset(), also=NOT_CONFIGURED),
 ]
 OPEN_TO_ALL = [
+    "/",
+    "/dev/mails",
     "/health/live",
     "/health/ready",
     "/metrics",
@@ -189,8 +230,9 @@ OPEN_TO_ALL = [
     "/schema/openapi.json",
 ]
 """Pages, which show nothing of anybody."""
-BESIDES = ("/admin", "/schema/")
-"""The administrators' page, which has roles and tests of its own; files of the API page."""
+BESIDES = ("/admin", "/dev/mails/", "/mails/stop/", "/schema/")
+"""The administrators' page, which has roles and tests of its own; mails, in development alone, and
+the link in them, which is enough for whoever has it; files of the API page."""
 
 
 def name_of(endpoint: Endpoint) -> str:
@@ -216,7 +258,9 @@ class Scene(msgspec.Struct):
                 return template
 
 
-async def scene(role: str, *, is_public: bool, draw: DrawStatus | None = None) -> Scene:
+async def scene(
+    role: str, *, is_public: bool, draw: DrawStatus | None = None, has_quiz: bool = False
+) -> Scene:
     app = await factories.released_app("1.0.0", "1.1.0")
     room = await factories.room(app_id=app["appId"], isPublic=is_public)
     asker = None if role == "anonymous" else await factories.user(isAdmin=role == "platform")
@@ -239,6 +283,7 @@ async def scene(role: str, *, is_public: bool, draw: DrawStatus | None = None) -
     headers = await factories.bearer(asker)
     if draw is not None:
         await factories.draw(room["id"], draw)
+    quiz = await ask(room["id"], participant["id"]) if has_quiz else {}
     ids = {
         "room": room["id"],
         "participant": participant["id"],
@@ -257,8 +302,19 @@ async def scene(role: str, *, is_public: bool, draw: DrawStatus | None = None) -
         "session": await session_of(asker) if asker else theirs["id"],
         "their_session": theirs["id"],
         "provider": "google",
+        **quiz,
     }
     return Scene(headers, ids)
+
+
+async def ask(room: str, participant: str) -> dict[str, str]:
+    """Ask a question in the room, to which there is another, and let somebody answer it."""
+    another = {**factories.QUESTION, "id": "another", "correctIndex": 0}
+    settings = {**factories.SETTINGS, "questions": [another]}
+    await fetch('UPDATE rooms SET "appSettings" = $2 WHERE id = $1', room, jsonb(settings))
+    asked = await factories.round_(await factories.quiz(room))
+    answer = await factories.answer(asked["id"], participant)
+    return {"round": asked["id"], "answer": answer["id"]}
 
 
 async def session_of(person: asyncpg.Record) -> str:
@@ -266,16 +322,16 @@ async def session_of(person: asyncpg.Record) -> str:
     return found
 
 
-async def all_rows() -> Mapping[str, list[str]]:
+async def all_rows() -> list[tuple[str, str]]:
     """Return every row of every table as text, sorted."""
-    tables = await fetch(
-        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
-        "WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1"
+    every = await fetchval(
+        """
+        SELECT string_agg(format('SELECT %2$L, t::text FROM %1$I.%2$I t', schemaname, tablename),
+            ' UNION ALL ')
+        FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+        """
     )
-    return {
-        table: [row[0] for row in await fetch(f"SELECT t::text FROM {table} t ORDER BY 1")]
-        for (table,) in tables
-    }
+    return sorted(map(tuple, await fetch(every)))
 
 
 def expected_status(endpoint: Endpoint, role: str, *, hidden: bool) -> int:
@@ -288,7 +344,7 @@ def expected_status(endpoint: Endpoint, role: str, *, hidden: bool) -> int:
     return 401 if role == "anonymous" else 403
 
 
-async def ask(client: httpx.AsyncClient, place: Scene, endpoint: Endpoint) -> httpx.Response:
+async def send(client: httpx.AsyncClient, place: Scene, endpoint: Endpoint) -> httpx.Response:
     body = {} if endpoint.body is None else {"json": place.fill(endpoint.body)}
     path = "/api/v1" + place.fill(endpoint.path)
     return await client.request(endpoint.method, path, headers=place.headers, **body)
@@ -300,11 +356,13 @@ async def test_each_role_may_do_its_own_in_a_room(
     client: httpx.AsyncClient, endpoint: Endpoint, *, is_public: bool
 ) -> None:
     for role in ROLES:
-        place = await scene(role, is_public=is_public, draw=endpoint.draw)
+        place = await scene(
+            role, is_public=is_public, draw=endpoint.draw, has_quiz=endpoint.has_quiz
+        )
         hidden = not is_public and role not in IN_THE_ROOM
         before = await all_rows()
 
-        answer = await ask(client, place, endpoint)
+        answer = await send(client, place, endpoint)
 
         expected = expected_status(endpoint, role, hidden=hidden)
         assert (role, answer.status_code) == (role, expected), answer.text
@@ -320,7 +378,7 @@ async def test_each_person_may_do_their_own_elsewhere(
         place = await scene(role, is_public=True)
         before = await all_rows()
 
-        answer = await ask(client, place, endpoint)
+        answer = await send(client, place, endpoint)
 
         expected = expected_status(endpoint, role, hidden=False)
         assert (role, answer.status_code) == (role, expected), answer.text
@@ -345,7 +403,7 @@ INPUTS: list[dict[str, Any]] = [
 async def test_a_private_room_is_told_by_nothing_from_one_that_is_not_there(
     client: httpx.AsyncClient, endpoint: Endpoint, role: str
 ) -> None:
-    place = await scene(role, is_public=False)
+    place = await scene(role, is_public=False, has_quiz=endpoint.has_quiz)
     missing = Scene(place.headers, {**place.ids, "room": "c" + "0" * 24})
 
     for given in INPUTS:

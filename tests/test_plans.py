@@ -19,9 +19,13 @@ from tests.benchmarks.load import BIG_ROOM, Size, id_of, load
 
 API = "/api/v1"
 SIZE = Size(rooms=8_000, people=5_000, participants=40_000)
-LARGE = {"users", "rooms", "participants", "prizes", "winners", "room_counts"}
+LARGE = {
+    *("users", "rooms", "participants", "prizes", "winners", "room_counts"),
+    *("quizzes", "rounds", "answers"),
+}
 CURSOR = write_cursor(Position(datetime.now(UTC) - timedelta(hours=3), id_of("r", 9)))
 ROOM = f"/rooms/{BIG_ROOM}"
+ROUND = id_of("o", 7)
 READS = {
     "/auth/sessions": [""],
     "/auth/me": [""],
@@ -58,6 +62,17 @@ READS = {
     "/rooms/{room_id}/draws": [f"{ROOM}/draws"],
     "/rooms/{room_id}/draws/{number}": [f"{ROOM}/draws/1"],
     "/rooms/{room_id}/draws/{number}/record": [f"{ROOM}/draws/1/record"],
+    "/rooms/{room_id}/quiz": [f"{ROOM}/quiz"],
+    "/rooms/{room_id}/rounds": [f"{ROOM}/rounds", f"{ROOM}/rounds?limit=20&cursor={CURSOR}"],
+    "/rooms/{room_id}/rounds/{round_id}": [f"{ROOM}/rounds/{ROUND}"],
+    "/rooms/{room_id}/rounds/{round_id}/answers": [
+        f"{ROOM}/rounds/{ROUND}/answers?limit=20",
+        f"{ROOM}/rounds/{ROUND}/answers?limit=20&cursor={CURSOR}",
+    ],
+    "/rooms/{room_id}/rounds/{round_id}/answers/{answer_id}": [
+        f"{ROOM}/rounds/{ROUND}/answers/{id_of('a', 5)}"
+    ],
+    "/rooms/{room_id}/draws/{number}/winners": [f"{ROOM}/draws/1/winners"],
 }
 """The reads of each address; without one, the address itself."""
 STREAMED_OR_ELSEWHERE = {
@@ -67,8 +82,12 @@ STREAMED_OR_ELSEWHERE = {
     "/rooms/{room_id}/participants.csv",
     "/rooms/{room_id}/winners.csv",
     "/rooms/{room_id}/draws/{number}/entrants.txt",
+    "/rooms/{room_id}/events",
+    "/me/events",
+    "/users/me/export",
+    "/rooms/{room_id}/draws/{number}/evidence.zip",
 }
-"""Files, which are read piece by piece, and addresses that read nothing."""
+"""Files and streams, which are read piece by piece, and addresses that read nothing."""
 
 
 def test_every_address_that_is_read_is_here() -> None:

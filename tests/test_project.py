@@ -11,7 +11,9 @@ from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+CI = ROOT / ".ci"
 README = (ROOT / "README.md").read_text()
+EXPORTS = ("requirements.txt", "requirements-dev.txt", "uv.txt")
 # What uv or a bare virtual environment brings by itself.
 NOT_OURS = {"pip", "setuptools", "wheel", "event-platform"}
 
@@ -38,6 +40,23 @@ def test_everything_that_is_installed_is_pinned_to_its_version() -> None:
             assert distribution.version in pinned.get(name, set()), f"{name} is not pinned"
 
 
+@pytest.mark.parametrize("file", EXPORTS)
+def test_an_export_has_exact_versions_with_hashes_and_no_address(file: str) -> None:
+    entry = r"[\w.-]+(\[[\w,]+\])?==[\w.]+( ; .+)? \\\n( {4}--hash=sha256:[0-9a-f]{64}( \\)?\n)+"
+    assert re.fullmatch(f"({entry})+", (CI / file).read_text())
+
+
+def test_the_exports_and_the_pins_agree() -> None:
+    exported: dict[str, set[str]] = {}
+    for file in EXPORTS:
+        for name, version in re.findall(
+            r"^([\w.-]+).*?==(\S+)", (CI / file).read_text(), re.MULTILINE
+        ):
+            exported.setdefault(canonical(name), set()).add(version)
+    assert exported.pop("uv")
+    assert exported == pins()
+
+
 def test_direct_dependencies_have_no_bounds_of_their_own() -> None:
     direct = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["dev"]]
     assert not [each for each in direct if re.search(r"[<>=~!]=?", each.split(";")[0])]
@@ -55,8 +74,8 @@ def test_the_example_names_no_setting_that_is_gone() -> None:
 
 
 def test_the_readme_tells_what_ci_runs() -> None:
-    ci = (ROOT / ".ci" / "run").read_text()
-    commands = [line.strip() for line in ci.splitlines() if line.strip().startswith("uv run ")]
-    assert commands
+    ci = (CI / "run").read_text()
+    commands = re.findall(r"^uv (?:run|venv|pip) .+", ci, re.MULTILINE)
+    assert len(commands) > len(["uv venv", "uv pip sync"])
     for command in commands:
         assert command in README, f"{command} is not in the README"

@@ -1,4 +1,4 @@
-"""The README's "API in five minutes", run as it is copied."""
+"""The README's "API in five minutes", and the draw that goes on from it, run as they are copied."""
 
 import re
 import subprocess
@@ -8,26 +8,27 @@ from app.settings import PROJECT_ROOT
 from tests.server import serving
 
 
-def lines_of_the_readme() -> list[str]:
-    text = (PROJECT_ROOT / "README.md").read_text()
-    block = re.search(r"## API in five minutes.*?```bash\n(.*?)```", text, re.DOTALL)
+def lines_of(heading: str, readme: str = "README.md") -> list[str]:
+    text = (PROJECT_ROOT / readme).read_text()
+    block = re.search(rf"## {heading}.*?```bash\n(.*?)```", text, re.DOTALL)
     assert block is not None
     return block[1].splitlines()
 
 
 def test_the_api_in_five_minutes_works_line_by_line(empty_database: str, tmp_path: Path) -> None:
-    lines = lines_of_the_readme()
+    lines = lines_of("API in five minutes")
+    draw = lines_of("Holding a draw", "app/draws/README.md")
     with serving(DATABASE_URL=empty_database) as server:
         script = tmp_path / "lines.sh"
-        served = [line.replace("http://127.0.0.1:8000", server.url) for line in lines]
+        served = [line.replace("http://127.0.0.1:8000", server.url) for line in (*lines, *draw)]
         script.write_text("\n".join(served))
 
         run = subprocess.run(
             ["bash", "-euo", "pipefail", script], capture_output=True, text=True, check=False
         )
 
-    printed = run.stdout.splitlines()
     assert (run.returncode, run.stderr) == (0, "")
+    printed, drawn = run.stdout.splitlines()[: -len(draw)], run.stdout.splitlines()[-len(draw) :]
     assert len(printed) == 1 + sum(not re.match(r"\w+=|\w+\(\)", line) for line in lines)
     assert printed[0] == "ACTIVE"
     assert re.fullmatch(r"c[0-9a-z]{24}", printed[1])
@@ -38,3 +39,5 @@ def test_the_api_in_five_minutes_works_line_by_line(empty_database: str, tmp_pat
         '"name","email","prizeName"',
         '"Diana Martinez","diana@example.com","Ice cream"',
     ]
+    assert drawn[:4] == ["2", "ANNOUNCED", "3", "DRAWN"]
+    assert re.fullmatch(rf"{server.url}/rooms/c[0-9a-z]{{24}}/draws/1", drawn[4])

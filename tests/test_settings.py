@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import SettingsError, load, settings
+from app.settings import MailServer, MailTls, SettingsError, load, settings
 from tests.server import PRODUCTION, RANDOM_SECRET
 
 READY = {**PRODUCTION, "DATABASE_URL": "postgresql://127.0.0.1/events"}
@@ -24,6 +24,24 @@ READY = {**PRODUCTION, "DATABASE_URL": "postgresql://127.0.0.1/events"}
         ("DRAND_URL", "api.drand.sh"),
         ("FRONTEND_URL", "app.example"),
         ("LOCK_SECONDS", "soon"),
+        ("MAIL_DAYS", "2"),
+        ("MAIL_FROM", "prizes"),
+        ("MAIL_FROM", "Prizes prizes@example.org"),
+        ("MAIL_FROM", "Prizes <prizes@example.org>\r\nBcc: all@example.org"),
+        ("MAIL_LANGUAGE", "fr"),
+        ("MAIL_URL", "smtp.example.org"),
+        ("MAIL_URL", "http://smtp.example.org"),
+        ("MAIL_URL", "smtp://"),
+        ("MAIL_URL", "smtp://smtp.example.org:mail"),
+        ("MAIL_URL", "smtp://smtp.example.org:0"),
+        ("MAIL_URL", "smtp://user@smtp.example.org"),
+        ("MAIL_URL", "smtp://user:pass/word@smtp.example.org"),
+        ("MAIL_URL", "smtp://user:password@smtp.example.org?tls=none"),
+        ("MAIL_URL", "smtp://smtp.example.org?tls=maybe"),
+        ("MAIL_URL", "smtp://smtp.example.org?starttls"),
+        ("MAIL_URL", "smtps://smtp.example.org?tls=none"),
+        ("MAIL_URL", "smtp://smtp.example.org/mails"),
+        ("PUBLIC_URL", "https://events.example/mails"),
         ("PUBLIC_URL", "events.example"),
         ("PUBLIC_URL", "https://events.example/a b"),
         ("PUBLIC_URL", "https://events.example/a;b"),
@@ -118,3 +136,28 @@ def test_production_wants_https_unless_it_is_told_otherwise() -> None:
             load({**plain, **address})
         assert load({**plain, **address, "ALLOW_HTTP": "1"}).in_production
     assert load({**plain, "PUBLIC_URL": "https://events.example"}).in_production
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://mail.example", MailServer("mail.example", 587, MailTls.STARTTLS)),
+        ("smtp://127.0.0.1:25", MailServer("127.0.0.1", 25, MailTls.NONE)),
+        ("smtp://[::1]", MailServer("::1", 587, MailTls.NONE)),
+        ("smtp://localhost?tls=starttls", MailServer("localhost", 587, MailTls.STARTTLS)),
+        ("smtp://mail.example:25?tls=none", MailServer("mail.example", 25, MailTls.NONE)),
+        (
+            "smtps://a%40b:p%2Fw@mail.example",
+            MailServer("mail.example", 465, MailTls.AT_ONCE, "a@b", "p/w"),
+        ),
+    ],
+)
+def test_the_mail_server_is_read_from_its_address(url: str, server: MailServer) -> None:
+    for sender in ("prizes@example.org", "The prizes <o'neil@example.org>"):
+        assert load({"MAIL_URL": url, "MAIL_FROM": sender}).mail_server == server
+
+
+def test_mails_come_from_somebody() -> None:
+    with pytest.raises(SettingsError, match="MAIL_FROM"):
+        load({"MAIL_URL": "smtp://127.0.0.1"})
+    assert load({"MAIL_FROM": "prizes@example.org"}).mail_server is None

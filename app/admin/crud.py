@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
+from urllib.parse import urlencode
 
 from piccolo.columns import Bytea, Column, ForeignKey
 from piccolo.table import Table
 from piccolo.utils.pydantic import create_pydantic_model
-from piccolo_api.crud.endpoints import ParamException, PiccoloCRUD
+from piccolo_api.crud.endpoints import ParamException, Params, PiccoloCRUD
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -20,7 +21,11 @@ from starlette.responses import JSONResponse, Response
 from app.admin.changes import change_row, delete_row, rules_of
 from app.database.engine import fetchval
 from app.database.soft_delete import including_deleted
-from app.tables import App
+from app.email_addresses import searched_address
+from app.tables import App, Participant, User
+
+SHOWN_BY_ADDRESS = (User, Participant)
+"""Tables with addresses, by which their rows are named too."""
 
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
@@ -103,8 +108,18 @@ class GuardedTable(PiccoloCRUD):
         schema["extra"]["editable"] = sorted(rules_of(self.table).columns)
         return JSONResponse(schema)
 
+    def _split_params(self, params: dict[str, Any]) -> Params:
+        """Read a list's query; addresses are looked for in the form in which they are kept."""
+        split = super()._split_params(params)
+        typed = split.fields.get("email")
+        if isinstance(typed, str) and self.table in SHOWN_BY_ADDRESS:
+            split.fields["email"] = searched_address(typed)
+        return split
+
     async def get_ids(self, request: Request) -> Response:
         """Name rows for the pickers; an app by its appId, which is what rooms refer to."""
+        if self.table in SHOWN_BY_ADDRESS:
+            request = _searching_address(request)
         if self.table is not App:
             return cast("Response", await super().get_ids(request))
         search = f"%{request.query_params.get('search', '')}%"
@@ -153,6 +168,13 @@ class GuardedTable(PiccoloCRUD):
         if self.table._meta.primary_key.value_type is int:  # noqa: SLF001 - as above
             return int(given) if given.isdecimal() else -1
         return given
+
+
+def _searching_address(request: Request) -> Request:
+    query = dict(request.query_params)
+    if "search" in query:
+        query["search"] = searched_address(query["search"])
+    return Request({**request.scope, "query_string": urlencode(query).encode()}, request.receive)
 
 
 def _is_hidden(column: Column) -> bool:

@@ -19,6 +19,7 @@ from app.applications.schemas import AppChange, AppInput, DeprecationInput
 from app.auth.schemas import Revocation
 from app.auth.sessions import revoke_person
 from app.database.engine import fetch, fetchval
+from app.email_addresses import canonical_address
 from app.errors import AppError, Conflict, NotFound, ValidationFailed
 from app.http.bodies import decode_any, decode_body
 from app.settings import settings
@@ -112,13 +113,14 @@ async def rotate_secret(request: Request, data: AppName) -> str:
 
 async def revoke_sessions(request: Request, data: PersonAndReason) -> str:
     """Sign somebody out everywhere."""
-    user_id = await fetchval("SELECT id FROM users WHERE email = $1", data.email.strip().lower())
+    email = canonical_address(data.email)
+    user_id = await fetchval("SELECT id FROM users WHERE email = $1", email)
     if user_id is None:
         raise NotFound("There is no such person.")
     body = decode_body(_json(userId=user_id, reason=data.reason), Revocation)
     async with recorded(_actor(request), "revoke sessions"):
         ended = await revoke_person(user_id, revoked_by=_actor(request), reason=body.reason)
-    return f"{ended} session(s) of {data.email} ended."
+    return f"{ended} session(s) of {email} ended."
 
 
 async def administrate(request: Request, data: Administratorship) -> str:

@@ -19,6 +19,7 @@ from app.applications.json_schema import (
     schema_faults,
 )
 from app.errors import InvalidManifest
+from app.visible_text import fault_of_line, fault_of_text
 
 LARGEST_MANIFEST_BYTES = 64 * 1024
 """Compact UTF-8."""
@@ -103,6 +104,12 @@ def _further_faults(document: object) -> Iterator[Fault]:
             yield Fault(
                 ("meta", "version"), "Must be a semantic version, as in 1.4.0 (semver.org)."
             )
+    match document:
+        case {"meta": {"name": str(name)}} if name and (message := fault_of_line(name)):
+            yield Fault(("meta", "name"), message)
+    match document:
+        case {"meta": {"description": str(text)}} if message := fault_of_text(text):
+            yield Fault(("meta", "description"), message)
     match document:
         case {"baseUrl": str(url)} if not _is_base_url(url):
             message = "Must be an https URL without credentials; http on this machine only."

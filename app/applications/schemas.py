@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app.applications.manifest import CAPABILITIES, PERMISSIONS
 from app.applications.service import AppVersion
-from app.http.bodies import Input
+from app.http.bodies import Input, text_of
 from app.http.envelopes import optional_timestamp, timestamp
 
 AppId = Annotated[
@@ -66,9 +66,7 @@ class AppChange(Input):
 class DeprecationInput(Input):
     """Why a version takes no new rooms."""
 
-    reason: Annotated[
-        str, Meta(min_length=1, max_length=500, examples=["Tickets can be counted twice."])
-    ]
+    reason: Annotated[str, text_of(500, shortest=1, example="Tickets can be counted twice.")]
 
 
 class Deprecation(msgspec.Struct):

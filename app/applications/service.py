@@ -10,11 +10,16 @@ import msgspec
 
 from app.applications.hidden_settings import reader_of
 from app.applications.schema_nodes import Node
-from app.applications.settings_schema import SettingsValidator, check_settings, validator_for
+from app.applications.settings_schema import (
+    SettingsValidator,
+    check_settings,
+    settings_schema_of,
+    validator_for,
+)
 from app.database.engine import fetchrow
 from app.database.listing import Listing, PageRequest, Position
 from app.database.versions import VERSION
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, InvalidManifest, NotFound
 from app.tables import User
 
 SHOWN = f"""
@@ -205,6 +210,16 @@ def validator_of(app_id: str, version: str, manifest: str) -> SettingsValidator:
     Args:
         app_id: The app's public identifier.
         version: The version.
-        manifest: Its manifest as JSON.
+        manifest: Its manifest as JSON; one that was adopted may be any document.
+
+    Raises:
+        Conflict: It has no schema of settings that may be used.
     """
-    return validator_for(app_id, version, msgspec.json.decode(manifest)["settings"])
+    schema = settings_schema_of(msgspec.json.decode(manifest))
+    try:
+        return validator_for(app_id, version, schema)
+    except InvalidManifest as error:
+        raise Conflict(
+            f"Version {version} of this app has no settings schema that may be used:"
+            " rooms need a version that has one."
+        ) from error

@@ -79,6 +79,11 @@ def _count_values(settings: dict[str, Any]) -> int:
     return written.count(b",") + written.count(b"{") + written.count(b"[")
 
 
+def settings_schema_of(manifest: object) -> Any:
+    """Take the schema of settings out of a document that should be a manifest."""
+    return manifest.get("settings") if isinstance(manifest, dict) else None
+
+
 def validator_for(app_id: str, version: str, schema: Mapping[str, Any]) -> SettingsValidator:
     """Give the validator of an app version, compiled once and kept while it is in use.
 

@@ -22,6 +22,7 @@ from app.auth.schemas import Ended, Login, Profile, Refresh, Revocation, Session
 from app.auth.throttle import spend_by_account
 from app.auth.tokens import AccessClaims, VerifiedToken
 from app.database.listing import PageRequest
+from app.email_addresses import canonical_address
 from app.errors import AccountDeleted, InvalidCredentials, NotFound
 from app.http.bodies import LARGEST_CREDENTIALS_BYTES
 from app.http.envelopes import Data, Success
@@ -58,7 +59,7 @@ class AuthController(Controller):
         """Sign in as one of the seeded demo people. Only in development; elsewhere 404."""
         if settings().in_production:
             raise NotFound
-        await spend_by_account(request, Policy.SIGN_IN, data.email.strip().lower())
+        await spend_by_account(request, Policy.SIGN_IN, canonical_address(data.email))
         now = service.utc_now()
         pair, person = await service.sign_in_demo(data.email, data.password, device, now)
         return Data(SignedIn.of(pair, person))

@@ -14,6 +14,7 @@ from app.auth.apps import AppCredentials, confirm_app, known_apps, read_credenti
 from app.auth.sessions import Device
 from app.auth.throttle import address_of, admit, require_guess, spend_guess
 from app.auth.tokens import AccessClaims, VerifiedToken
+from app.database.caller import called_by
 from app.errors import Forbidden, InvalidCredentials, InvalidToken, Unauthorized
 from app.metrics import AUTHENTICATION_SECONDS
 
@@ -39,7 +40,9 @@ class Authentication(ASGIMiddleware):
         scope["user"] = scope["auth"] = None
         if scope["path_template"].startswith(API_PATH):
             await _identify(scope)
-        await next_app(scope, receive, send)
+        claims = scope["user"]
+        with called_by(None if claims is None else claims.sub):
+            await next_app(scope, receive, send)
 
 
 async def _identify(scope: Scope) -> None:
@@ -118,10 +121,16 @@ async def platform_administrator(
 
 
 def _verified(connection: ASGIConnection[Any, Any, Any, Any]) -> VerifiedToken:
-    verified = connection.scope["auth"]
-    if not isinstance(verified, VerifiedToken):
+    verified = token_of(connection)
+    if verified is None:
         raise Unauthorized
     return verified
+
+
+def token_of(connection: ASGIConnection[Any, Any, Any, Any]) -> VerifiedToken | None:
+    """Return the access token of a caller who is signed in."""
+    verified = connection.scope["auth"]
+    return verified if isinstance(verified, VerifiedToken) else None
 
 
 async def provide_token(request: Request[Any, Any, Any]) -> VerifiedToken:
@@ -136,8 +145,8 @@ async def provide_caller(request: Request[Any, Any, Any]) -> AccessClaims:
 
 def viewer_of(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
     """Tell who is calling, if one is signed in."""
-    verified = connection.scope["auth"]
-    return verified.claims.sub if isinstance(verified, VerifiedToken) else None
+    verified = token_of(connection)
+    return None if verified is None else verified.claims.sub
 
 
 async def provide_viewer(request: Request[Any, Any, Any]) -> str | None:

@@ -34,8 +34,10 @@ from app.auth.people import SIGN_IN_TTL, Arrival, Identity
 from app.auth.providers import Provider
 from app.auth.sessions import token_policy
 from app.auth.tokens import CLOCK_LEEWAY_SECONDS, TokenKey
+from app.email_addresses import NotAnAddress, canonical_address
 from app.errors import InvalidToken, ValidationFailed
 from app.settings import settings
+from app.visible_text import cleaned_line
 
 STATE_BYTES = 32
 LONGEST_CLAIM = 2048
@@ -242,17 +244,24 @@ def _identity(provider: Provider, claims: Mapping[str, Any]) -> Identity:
 
     Of an issuer that many tenants share, a subject is somebody only together with the tenant.
     """
-    subject, email = claims["sub"], _optional_text(claims.get("email"))
-    if _optional_text(subject) != subject or len(subject) > LONGEST_SUBJECT:
+    subject, email, name = (_optional_text(claims.get(each)) for each in ("sub", "email", "name"))
+    if subject is None or len(subject) > LONGEST_SUBJECT:
         raise InvalidToken(private="sub is not an id")
     return Identity(
         provider=provider.name,
         subject=f"{claims['tid']}:{subject}" if provider.configured.tenants else subject,
-        email=email and email.strip().lower(),
+        email=email and _address(email),
         is_email_verified=_is_verified(provider, claims),
-        name=_optional_text(claims.get("name")),
+        name=name and cleaned_line(name),
         picture=_optional_text(claims.get("picture")),
     )
+
+
+def _address(text: str) -> str | None:
+    """Take an address that can be nobody else's; without one only a known identity comes in."""
+    with suppress(NotAnAddress):
+        return canonical_address(text)
+    return None
 
 
 def _is_verified(provider: Provider, claims: Mapping[str, Any]) -> bool:

@@ -101,7 +101,7 @@ async def _by_email(identity: Identity) -> asyncpg.Record | None:
     somebody else is not followed.
     """
     if identity.email is None or not identity.is_email_verified:
-        raise EmailNotVerified(private=f"{identity.provider} does not vouch for the address")
+        raise EmailNotVerified(private=f"{identity.provider} vouches for no address that is one")
     person = await fetchrow(
         'SELECT id, email, provider, "providerId", "deletedAt" FROM users WHERE email = $1 '
         "FOR NO KEY UPDATE",

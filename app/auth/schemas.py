@@ -7,14 +7,14 @@ import msgspec
 from msgspec import Meta
 
 from app.auth.sessions import TokenPair
-from app.http.bodies import Input
+from app.http.bodies import EmailAddress, Input, text_of
 from app.http.envelopes import timestamp
 
 
 class Login(Input):
     """Development sign-in of a demo person."""
 
-    email: Annotated[str, Meta(max_length=254, examples=["alice@example.com"])]
+    email: Annotated[EmailAddress, Meta(examples=["alice@example.com"])]
     password: Annotated[str, Meta(max_length=1024, examples=["password123"])]
 
 
@@ -28,7 +28,7 @@ class Revocation(Input):
     """Whose sessions to end, and why."""
 
     userId: Annotated[str, Meta(min_length=1, max_length=100)]
-    reason: Annotated[str, Meta(min_length=1, max_length=500, examples=["stolen device"])]
+    reason: Annotated[str, text_of(500, shortest=1, example="stolen device")]
 
 
 class Ended(msgspec.Struct):

@@ -9,6 +9,7 @@ from app.auth.revocation import is_known_to_redis, is_revoked
 from app.auth.sessions import Device, TokenPair, open_session, token_policy
 from app.auth.tokens import VerifiedToken, VerifiedTokens, decode_access_token
 from app.database.engine import fetchrow, fetchval
+from app.email_addresses import canonical_address
 from app.errors import AccountDeleted, InvalidCredentials, InvalidToken
 from app.settings import settings
 from app.tables import User
@@ -30,7 +31,8 @@ async def identify(token: str, now: datetime) -> VerifiedToken:
         claims = decode_access_token(token, policy=token_policy(), now=now)
         verified = _verified_tokens.add(token, claims)
     if await is_revoked(verified):
-        raise InvalidToken(private=f"a token of session {verified.claims.sid} was revoked")
+        cause = f"a token of session {verified.claims.sid} was revoked"
+        raise InvalidToken(private=cause, was="revoked")
     return verified
 
 
@@ -89,7 +91,7 @@ async def sign_in_demo(
     user = await fetchrow(
         'SELECT id, email, name, avatar, "createdAt", "updatedAt", "deletedAt" FROM users '
         "WHERE email = $1 AND provider = $2",
-        email.strip().lower(),
+        canonical_address(email),
         DEMO_PROVIDER,
     )
     expected = settings().demo_password

@@ -10,7 +10,7 @@ from app.auth.addresses import client_address, subscriber
 from app.auth.apps import AppCredentials
 from app.auth.limits import Policy, Usage, limiter, refusal
 from app.auth.tokens import VerifiedToken
-from app.http.headers import ANSWER_HEADERS
+from app.http.headers import add_to_answer
 from app.settings import settings
 
 _STATE = "rate_limit_usages"
@@ -28,7 +28,7 @@ async def admit(scope: Scope, caller: VerifiedToken | AppCredentials | None) -> 
         return
     policy = scope["route_handler"].opt.get("rate_limit")
     if policy is not None or caller is None:
-        await _spend(scope, policy or Policy.ANONYMOUS, _place(scope))
+        await _spend(scope, policy or Policy.ANONYMOUS, counted_as(scope))
     elif isinstance(caller, VerifiedToken):
         await _spend(scope, Policy.PEOPLE, caller.claims.sub)
     else:
@@ -44,7 +44,7 @@ async def admit_stray(scope: Scope) -> None:
     if settings().limits_rates:
         is_preflight = scope.get("method") == "OPTIONS"
         policy = Policy.PREFLIGHT if is_preflight else Policy.ANONYMOUS
-        await _spend(scope, policy, _place(scope))
+        await _spend(scope, policy, counted_as(scope))
 
 
 async def require_guess(scope: Scope) -> None:
@@ -56,8 +56,8 @@ async def require_guess(scope: Scope) -> None:
     Raises:
         RateLimitExceeded: None is left.
     """
-    if settings().limits_rates and not await limiter().allows(Policy.SIGN_IN, _place(scope)):
-        await _spend(scope, Policy.SIGN_IN, _place(scope))
+    if settings().limits_rates and not await limiter().allows(Policy.SIGN_IN, counted_as(scope)):
+        await _spend(scope, Policy.SIGN_IN, counted_as(scope))
 
 
 async def spend_guess(scope: Scope, app_id: str | None) -> None:
@@ -72,7 +72,7 @@ async def spend_guess(scope: Scope, app_id: str | None) -> None:
     """
     if not settings().limits_rates:
         return
-    await _spend(scope, Policy.SIGN_IN, _place(scope))
+    await _spend(scope, Policy.SIGN_IN, counted_as(scope))
     if app_id is not None:
         await _spend(scope, Policy.SIGN_IN, f"app {app_id}")
 
@@ -107,7 +107,7 @@ async def _spend(scope: Scope, policy: Policy, key: str, cost: int = 1) -> None:
     usages: dict[Policy, Usage] = scope["state"].setdefault(_STATE, {})
     if policy not in usages or usage.remaining <= usages[policy].remaining:
         usages[policy] = usage
-    scope["state"][ANSWER_HEADERS] = _headers_of(usages.values())
+    add_to_answer(scope, _headers_of(usages.values()))
     if not usage.is_allowed:
         raise refusal(usage)
 
@@ -122,7 +122,8 @@ def _headers_of(known: Collection[Usage]) -> dict[bytes, bytes]:
     }
 
 
-def _place(scope: Scope) -> str:
+def counted_as(scope: Scope) -> str:
+    """Name where a request comes from, as it is counted."""
     return f"address {subscriber(address_of(scope))}"
 
 

@@ -228,7 +228,7 @@ def _check_times(claims: AccessClaims, now_seconds: int) -> None:
     if claims.iat > now_seconds + CLOCK_LEEWAY_SECONDS:
         raise InvalidToken(private=f"issued {claims.iat - now_seconds} s in the future")
     if claims.exp <= now_seconds:
-        raise InvalidToken(private=f"expired {now_seconds - claims.exp} s ago")
+        raise InvalidToken(private=f"expired {now_seconds - claims.exp} s ago", was="expired")
 
 
 class VerifiedToken(msgspec.Struct, frozen=True, gc=False):

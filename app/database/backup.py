@@ -3,7 +3,9 @@
 import asyncio
 import os
 import re
-from contextlib import suppress
+from asyncio.subprocess import PIPE
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -45,6 +47,8 @@ class BackupError(Exception):
 async def backup(file: Path) -> None:
     """Write the whole database as it is at one moment; a file that exists is not overwritten.
 
+    Whoever makes the backup is the only one who may read it, from its first byte on.
+
     Raises:
         BackupError: It can't be read or written; then there is no file.
     """
@@ -52,11 +56,26 @@ async def backup(file: Path) -> None:
     unfinished = file.with_name(f"{file.name}.part")
     form = ("--format=custom", "--no-owner", "--no-privileges")
     try:
-        await _run_on_database("pg_dump", *form, "--file", unfinished)
+        with _create_privately(unfinished) as output:
+            await _run_on_database("pg_dump", *form, output=output)
         unfinished.rename(file)
     finally:
         with suppress(OSError):  # where nothing can be written, there is nothing
             unfinished.unlink()
+
+
+@contextmanager
+def _create_privately(file: Path) -> Iterator[int]:
+    """Open a new file in place of what a killed backup left, or somebody laid there to read it."""
+    try:
+        file.unlink(missing_ok=True)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise BackupError(f"{file}: {error.strerror}.") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_to_overwrite(file: Path) -> None:
@@ -83,6 +102,9 @@ async def restore(file: Path) -> list[str]:
         wanted.write_text("\n".join(line for line in contents if line not in passed_over))
         form = ("--exit-on-error", "--single-transaction", "--no-owner", "--use-list", wanted)
         await _run_on_database("pg_restore", *form, file)
+    # What was told after the backup is no part of it: positions will be of other events.
+    if await fetchval("SELECT to_regclass('event_log')"):
+        await fetch("DELETE FROM event_log")
     rows = sorted(_entry(line) for line in passed_over if _entry(line).startswith(ROWS))
     return [".".join(entry.removeprefix(ROWS).split()[:2]) for entry in rows]
 
@@ -92,20 +114,22 @@ def _entry(line: str) -> str:
     return _NUMBERS.sub("", line)
 
 
-async def _run_on_database(program: str, *arguments: str | Path) -> None:
+async def _run_on_database(program: str, *arguments: str | Path, output: int = PIPE) -> None:
     url, password = _without_password(DB.direct_dsn or DB.config["dsn"])
     # In the arguments everybody on the machine could read the password.
     secret = {} if password is None else {"PGPASSWORD": password}
-    await _run(program, "--dbname", url, *arguments, **secret)
+    await _run(program, "--dbname", url, *arguments, output=output, **secret)
 
 
-async def _run(program: str, *arguments: str | Path, **environment: str) -> bytes:
-    """Run one of PostgreSQL's programs and return what it printed."""
+async def _run(
+    program: str, *arguments: str | Path, output: int = PIPE, **environment: str
+) -> bytes:
+    """Run one of PostgreSQL's programs; return what it printed, unless the output got that."""
     running = await asyncio.create_subprocess_exec(
         *(await _programs() / program, *arguments),
         env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=output,
+        stderr=PIPE,
     )
     try:
         printed, said = await running.communicate()
@@ -115,7 +139,7 @@ async def _run(program: str, *arguments: str | Path, **environment: str) -> byte
             await running.wait()
     if running.returncode:
         raise BackupError(" ".join(said.decode(errors="replace").split()) or f"{program} failed.")
-    return printed
+    return printed or b""
 
 
 async def _programs() -> Path:

@@ -55,7 +55,7 @@ async def read_catalog(connection: asyncpg.Connection, schema: str = "public") -
     search_path = await connection.fetchval("SELECT current_setting('search_path')")
     async with connection.transaction():
         # PostgreSQL qualifies the names that the search path does not reach.
-        await _set_search_path(connection, f'"{schema}"')
+        await _set_search_path(connection, quoted(schema))
         catalog = await _read(connection, schema)
         # The transaction may be part of a longer one, which goes on with its own path.
         await _set_search_path(connection, search_path)
@@ -88,6 +88,11 @@ async def _read(connection: asyncpg.Connection, schema: str) -> Catalog:
     return Catalog(tables=tables, enums=enums, functions=functions)
 
 
+def quoted(name: str) -> str:
+    """Write a name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def encode(catalog: Catalog) -> bytes:
     """Write a catalog as JSON with sorted names, so that a new version shows what changed."""
     document = msgspec.json.encode(msgspec.to_builtins(catalog), order="sorted")
@@ -97,6 +102,26 @@ def encode(catalog: Catalog) -> bytes:
 def decode(document: bytes) -> Catalog:
     """Read back what `encode` wrote."""
     return msgspec.json.decode(document, type=Catalog)
+
+
+def strangers(expected: Catalog, actual: Catalog) -> list[str]:
+    """Name the tables, enums and functions that are somebody else's: the migrations know none."""
+    return [
+        *(f"table {name}" for name in sorted(actual.tables.keys() - expected.tables.keys())),
+        *(f"enum {name}" for name in sorted(actual.enums.keys() - expected.enums.keys())),
+        *(f"function {name}" for name in sorted(actual.functions.keys() - expected.functions)),
+    ]
+
+
+def without_strangers(expected: Catalog, actual: Catalog) -> Catalog:
+    """Return the catalog without what `strangers` names."""
+    return Catalog(
+        tables={name: each for name, each in actual.tables.items() if name in expected.tables},
+        enums={name: each for name, each in actual.enums.items() if name in expected.enums},
+        functions={
+            name: each for name, each in actual.functions.items() if name in expected.functions
+        },
+    )
 
 
 def differences(expected: Catalog, actual: Catalog) -> list[str]:

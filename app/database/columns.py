@@ -13,6 +13,8 @@ from piccolo.table import Table
 
 REQUIRED = None
 """As the default of a NOT NULL column: Piccolo refuses a row that is made without it."""
+CLOCK = "date_trunc('milliseconds', clock_timestamp())"
+"""The database's clock as SQL, which all servers share, cut to what a column keeps."""
 
 
 def now_ms() -> datetime:

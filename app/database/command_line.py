@@ -106,7 +106,8 @@ def check(*, write: bool) -> None:
 
     Indexes, constraints, delete actions, defaults, triggers, functions and enum values included:
     the database is compared with app/database/catalog.json. After writing a migration, renew that
-    with --write, on a migrated database that has no other changes.
+    with --write, on a migrated database that has no other changes. Whole tables, enums and
+    functions of somebody else who shares the database are named, and are no drift.
 
     Example: litestar database check
     """
@@ -117,6 +118,8 @@ def check(*, write: bool) -> None:
         click.echo(fault)
     if faults:
         sys.exit(1)
+    if beside := _run(drift.strangers):
+        click.echo(f"Somebody else's, not compared: {', '.join(beside)}.")
     click.echo("Tables, migrations and database agree.")
 
 
@@ -200,30 +203,54 @@ def backfill() -> None:
 
 
 @click.command(short_help="Take over a database that Prisma made.")
-def adopt_prisma() -> None:
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done. Changes nothing.")
+def adopt_prisma(*, dry_run: bool) -> None:
     """Take over a database made by the plan's Prisma migrations, in place.
 
-    First everything is checked, and what does not fit is named. Then all happens in one
-    transaction: times get their zone (UTC), refresh tokens, app secrets become hashes, e-mail
-    addresses lower-case, our migrations follow. Stop the old service first, and take a backup.
+    First everything that it has otherwise than the plan is told. What harms nobody (a default, an
+    index, a text type, tables of your own, another schema) is reconciled; what would lose rows or
+    change what they mean is refused, all at once and by name. Then all happens in one transaction:
+    times get their zone (UTC), refresh tokens and app secrets become hashes, e-mail addresses get
+    their one form, our migrations follow. Or nothing changes.
 
-    Example: litestar database adopt-prisma
+    Try it with --dry-run while the old service runs. Then stop that, take a backup, and adopt.
+
+    Example: litestar database adopt-prisma --dry-run
     """
-    state = _run(_adopt_prisma)
+    state = _run(lambda: _adopt_prisma(dry_run=dry_run))
     if state is None:
         click.echo("This database is ours already.")
+    elif dry_run:
+        click.echo(f"It can be adopted: it is in the state of {state}. Nothing has changed.")
     else:
         click.echo(f"Adopted: it was in the state of {state}.")
 
 
-async def _adopt_prisma() -> str | None:
+async def _adopt_prisma(*, dry_run: bool) -> str | None:
+    told: list[prisma.Findings] = []
+
+    def tell(findings: prisma.Findings) -> None:
+        told.append(findings)
+        _tell_findings(findings)
+
     try:
         with _progress("adopting") as report:
-            return await prisma.adopt(report)
+            return await prisma.adopt(report, tell, dry_run=dry_run)
     except prisma.NotAdoptable as refusal:
-        for fault in refusal.faults:
-            click.echo(fault, err=True)
+        if not told or not told[0].refused:
+            for fault in refusal.faults:
+                click.echo(fault, err=True)
         fail("This database was not adopted; nothing in it has changed.")
+
+
+def _tell_findings(findings: prisma.Findings) -> None:
+    click.echo(f"Compared with the state of {findings.state}:")
+    click.echo(f"Reconciled, {len(findings.reconciled)}:")
+    for sentence in findings.reconciled:
+        click.echo(f"  {sentence}")
+    click.echo(f"Refused, {len(findings.refused)}:", err=bool(findings.refused))
+    for sentence in findings.refused:
+        click.echo(f"  {sentence}", err=True)
 
 
 @click.command("stats", short_help="Show blacklist, sessions, index usage and table sizes.")

@@ -44,6 +44,7 @@ OTHERS: Mapping[str, AppError] = {
     "participants_person_check": Conflict(
         "This person has joined with another row of the room; this one is nobody's any more."
     ),
+    "answers_roundId_participantId_key": Conflict("You have answered this question already."),
     "winners_participantId_prizeId_key": Conflict("This participant has won this prize already."),
 }
 

@@ -77,7 +77,13 @@ async def _outside_the_chain() -> list[str]:
 async def _database_drift() -> list[str]:
     if await migrations.pending():
         return []  # A database on its way differs everywhere; what is pending says it all.
-    return catalog.differences(expected_catalog(), await _live_catalog())
+    expected, live = expected_catalog(), await _live_catalog()
+    return catalog.differences(expected, catalog.without_strangers(expected, live))
+
+
+async def strangers() -> list[str]:
+    """Name what shares the database with the service and is not compared."""
+    return catalog.strangers(expected_catalog(), await _live_catalog())
 
 
 def expected_catalog() -> catalog.Catalog:

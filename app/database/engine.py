@@ -14,6 +14,7 @@ from asyncpg.connection import LoggedQuery
 from piccolo.engine.postgres import PostgresEngine, PostgresTransaction
 from piccolo.querystring import QueryString
 
+from app.database.caller import telling
 from app.database.constraints import explained
 from app.database.embedded.finding import EmbeddedServerError
 from app.database.embedded.server import EmbeddedServer
@@ -43,6 +44,9 @@ DEAD_PEER_SETTINGS = {
 EMBEDDED = EmbeddedServer(DATA_DIRECTORY / "postgres")
 
 
+BEGIN = "BEGIN;"
+"""What asyncpg begins a transaction with."""
+
 _Read: TypeAlias = tuple[str, tuple[Hashable, ...]]
 """A statement and its arguments."""
 
@@ -52,7 +56,7 @@ class DatabaseUnavailable(Exception):
 
 
 class _Connection(asyncpg.Connection):
-    """A connection that goes back to the pool without a round trip.
+    """A connection that goes back to the pool without a round trip, and tells who is calling.
 
     asyncpg's reset statement undoes what a borrower left behind: settings, listeners, cursors,
     advisory locks. Ours leave nothing: each uses transactions only, and what needs a lock or a
@@ -61,6 +65,13 @@ class _Connection(asyncpg.Connection):
 
     def get_reset_query(self) -> str:
         return ""
+
+    async def execute(self, query: str, *args: object, **options: Any) -> str:
+        """Run statements; those that begin a transaction tell for whom, in the same round trip."""
+        if query == BEGIN:
+            query += telling()
+        status: str = await super().execute(query, *args, **options)
+        return status
 
 
 class _Pool(asyncpg.Pool):

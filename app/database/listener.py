@@ -25,6 +25,7 @@ LEASE_SECONDS = 1.0
 had been heard by then."""
 HEARTBEAT_TIMEOUT_SECONDS = 2.0
 """A connection that does not answer for so long is given up."""
+CATCH_UP_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 
@@ -94,7 +95,7 @@ class Listener:
             for channel in self._subjects:
                 await connection.add_listener(channel, self._on_notify)
             for subject in self._subjects.values():
-                await subject.catch_up(connection)
+                await asyncio.wait_for(subject.catch_up(connection), CATCH_UP_SECONDS)
             await self._beat(connection)
         finally:
             self._fall_silent()

@@ -9,6 +9,7 @@ import runpy
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -82,9 +83,13 @@ def migration_files() -> list[MigrationFile]:
     """Return the chain, oldest first, without importing it.
 
     Raises:
-        MigrationError: A file's name does not tell its id.
+        MigrationError: A file's name does not tell its id, or two tell the same.
     """
-    return sorted(_file(path) for path in FOLDER.glob("*.py"))
+    files = sorted(_file(path) for path in FOLDER.glob("*.py"))
+    for one, next_ in pairwise(files):
+        if one.id == next_.id:
+            raise MigrationError(f"{one.name} and {next_.name} have the same ID {one.id}.")
+    return files
 
 
 async def pending() -> list[str]:
@@ -173,6 +178,9 @@ async def only_migrator(on_step: Steps) -> AsyncIterator[Connection]:
     """Open a connection that holds the advisory lock for as long as it is open.
 
     Everything is done on that connection: a process that lost the lock lost its work too.
+
+    Raises:
+        MigrationError: Another process takes too long, or the connection was lost.
     """
     connection = await DB.get_new_connection()
     try:
@@ -184,6 +192,10 @@ async def only_migrator(on_step: Steps) -> AsyncIterator[Connection]:
             await _wait_for_lock(connection)
         await connection.execute(f"SET lock_timeout = '{WAIT_FOR_TABLES}'")
         yield connection
+    except asyncpg.InterfaceError as error:  # the transaction's end, on a connection that is gone
+        raise MigrationError(
+            "The connection to PostgreSQL was lost, and with it what was not done yet. Try again."
+        ) from error
     finally:
         await connection.close()
 
@@ -227,7 +239,7 @@ async def step(
                 await _erase_record(connection, file)
     except asyncpg.PostgresError as error:
         raise MigrationError(
-            f"Migration {file.name} ({direction}) failed and left nothing behind: {_reason(error)}"
+            f"Migration {file.name} ({direction}) failed and left nothing behind: {reason(error)}"
         ) from error
 
 
@@ -247,7 +259,8 @@ async def _erase_record(connection: Connection, file: MigrationFile) -> None:
     )
 
 
-def _reason(error: asyncpg.PostgresError) -> str:
+def reason(error: asyncpg.PostgresError) -> str:
+    """Say on one line what PostgreSQL has against a statement."""
     if isinstance(error, asyncpg.LockNotAvailableError):
         return f"a table was in use for {WAIT_FOR_TABLES}. Try again."
     return " ".join(str(error).split())  # asyncpg puts detail and hint on lines of their own

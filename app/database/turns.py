@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 MOST_TOGETHER = 100
 """Served by one statement or in one transaction."""
+LONGEST_ROUND_SECONDS = 15.0
+"""No request waits for a round as its own; one whose connection is dead must end all the same."""
 
 Key = TypeVar("Key", bound=Hashable)
 Wish = TypeVar("Wish")
@@ -72,7 +74,8 @@ class Turns(Generic[Key, Wish, Answer]):
     async def _serve_together(self, key: Key, places: "Sequence[_Place[Wish, Answer]]") -> None:
         answers: Sequence[Answer | None] = [None] * len(places)
         try:
-            answers = await self._together(key, [place.wish for place in places])
+            async with asyncio.timeout(LONGEST_ROUND_SECONDS):
+                answers = await self._together(key, [place.wish for place in places])
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may fail by another's fault
             logger.warning("serving %s together failed: %r", len(places), error)
         finally:

@@ -2,10 +2,12 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 
 from app.database.audit import acting
+from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
 from app.draws.closing import close
@@ -20,7 +22,7 @@ from app.draws.ranking import (
     digest,
 )
 from app.draws.record import Exclusion
-from app.draws.steps import actor_of, lock_active_room, step
+from app.draws.steps import actor_of, clock, let_changes_end, lock_active_room, step
 from app.errors import AppError, Conflict, PrizeExhausted, ValidationFailed
 from app.participants.service import Membership
 from app.tables import Prize
@@ -73,8 +75,9 @@ async def announce(member: Membership, terms: Terms, *, idempotency_key: str | N
     number = await _announced_before(member, idempotency_key)
     if number is None:
         async with step("announce"), transaction():
-            _check_terms(terms)
+            _check_terms(terms, await clock())
             await lock_active_room(member)
+            await let_changes_end(member.room_id)
             await _check_exclusions(member, terms.exclusions)
             prizes = await _planned_prizes(member, terms)
             async with acting(actor_of(member), "announce draw"):
@@ -103,7 +106,7 @@ async def _go_on(member: Membership, number: int) -> None:
         raise
 
 
-def _check_terms(terms: Terms) -> None:
+def _check_terms(terms: Terms, now: datetime) -> None:
     faults = {}
     if terms.immediate and not isinstance(terms.entropy, NoEntropy):
         faults["$.immediate"] = "Public entropy comes about after the close, so not at once."
@@ -118,8 +121,12 @@ def _check_terms(terms: Terms) -> None:
     if isinstance(terms.entropy, DrandEntropy):
         if terms.entropy.chain not in CHAINS:
             faults["$.entropy.chain"] = f"Known chains: {', '.join(CHAINS)}."
-        elif time_of(terms.entropy.chain, terms.entropy.round) is None:
+        elif (due := time_of(terms.entropy.chain, terms.entropy.round)) is None:
             faults["$.entropy.round"] = "This round is too far in the future."
+        elif due <= now:
+            faults["$.entropy.round"] = (
+                f"This round was published at {due:%Y-%m-%dT%H:%M:%SZ} already."
+            )
     if faults:
         raise ValidationFailed.at(faults)
 
@@ -194,7 +201,7 @@ async def _replaced_unit(member: Membership, terms: Terms) -> WantedPrize:
     if revoked is None:
         raise ValidationFailed.at({"$.replaces": "There is no such winner in this room."})
     if revoked["deletedAt"] is None:
-        raise Conflict("This winner is not revoked.")
+        raise Conflict("This winner was not revoked. Revoke them first, by DELETE.")
     unit = WantedPrize(revoked["prizeId"], 1)
     if terms.prizes is not None and [(p.id, p.quantity or 1) for p in terms.prizes] != [
         (unit.id, 1)
@@ -211,12 +218,13 @@ async def _insert(
 ) -> int:
     secret = secrets.token_bytes(SECRET_BYTES)
     number: int = await fetchval(
-        """
+        f"""
         INSERT INTO draws (id, "roomId", number, secret, commitment, prizes, "onePrizeEach",
             "weightKey", exclusions, entropy, replaces, "allowRevoked", immediate,
             "idempotencyKey", "wasPublic", "announcedAt")
         SELECT $1, r.id, (SELECT coalesce(max(number), 0) + 1 FROM draws WHERE "roomId" = r.id),
-            $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, r."isPublic", clock_timestamp()
+            $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, r."isPublic",
+            {CLOCK}
         FROM rooms r WHERE r.id = $2
         RETURNING number
         """,

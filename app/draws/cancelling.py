@@ -30,7 +30,7 @@ async def cancel(
             if present["reason"] != reason:
                 raise Conflict("This draw was cancelled for another reason.")
             return
-        cancelled_at = await clock()
+        cancelled_at = await clock(after=present["closedAt"] or present["announcedAt"])
         async with acting(actor_of(member), "cancel draw"):
             await fetch(
                 'UPDATE draws SET status = $2, reason = $3, "cancelledAt" = $4 WHERE id = $1',

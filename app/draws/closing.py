@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 
 from app.database.audit import acting
-from app.database.engine import fetch, fetchrow, fetchval, transaction
+from app.database.engine import fetch, fetchrow, transaction
 from app.draws.drand import time_of
 from app.draws.ranking import (
     HEAVIEST,
@@ -39,8 +39,8 @@ async def close(member: Membership, number: int) -> None:
         NotFound: The room has no such draw.
         RoomNotActive: Only ACTIVE rooms draw.
         Conflict: It was cancelled, another step of it is under way, somebody's weight is not
-            valid, all tickets are too many to be ranked, or its drand round is no longer in the
-            future.
+            valid, nobody has one, all tickets are too many to be ranked, or its drand round is no
+            longer in the future.
     """
     async with step("close"), transaction():
         present = await lock_draw(member.room_id, number)
@@ -48,10 +48,15 @@ async def close(member: Membership, number: int) -> None:
             return
         if present["status"] == DrawStatus.CANCELLED:
             raise Conflict("This draw was cancelled.")
-        left_out = await _freeze_entrants(present)
-        count, entrants_digest = await _describe_entrants(present["id"])
+        frozen = await _freeze_entrants(present)
+        count, tickets, entrants_digest = await _describe_entrants(present)
+        if count and frozen["lacks_weights"]:
+            raise Conflict(
+                f'Nobody has "{present["weightKey"]}" in the metadata that moderators gave: all '
+                "would have one ticket. Write it there, or cancel this draw.",
+            )
         room = await lock_active_room(member)
-        closed_at = await clock()
+        closed_at = await clock(after=present["announcedAt"])
         plan = Plan(
             spec=SPEC,
             drawId=present["id"],
@@ -64,7 +69,7 @@ async def close(member: Membership, number: int) -> None:
             entrantCount=count,
             entrantsDigest=entrants_digest,
         )
-        _check_work(await _count_tickets(present, count), plan)
+        _check_work(tickets, plan)
         canonical = plan.canonical()
         async with acting(actor_of(member), "close draw"):
             await fetch(
@@ -75,21 +80,8 @@ async def close(member: Membership, number: int) -> None:
                 canonical.decode(),
                 digest(canonical),
                 closed_at,
-                left_out,
+                frozen["left_out"],
             )
-
-
-async def _count_tickets(present: asyncpg.Record, entrants: int) -> int:
-    if present["weightKey"] is None:
-        return entrants
-    tickets: int = await fetchval(
-        r"""
-        SELECT coalesce(sum(split_part(line, ' ', 2)::int), 0)
-        FROM draw_entrants, string_to_table(left(lines, -1), E'\n') line WHERE "drawId" = $1
-        """,
-        present["id"],
-    )
-    return tickets
 
 
 def _check_work(tickets: int, plan: Plan) -> None:
@@ -151,6 +143,9 @@ _FREEZE = f"""
             SELECT id, (row_number() OVER (ORDER BY id) - 1) / $6::int AS part,
                    coalesce(CASE jsonb_typeof(weight)
                        WHEN 'number' THEN trim_scale(weight::numeric)::text
+                       WHEN 'string' THEN coalesce(
+                           substring(weight #>> '{{}}' FROM '^([1-9][0-9]{{0,2}}|1000)$'),
+                           weight::text)
                        ELSE weight::text END, '1') AS weight
             FROM candidate
             WHERE NOT EXISTS (SELECT FROM revoked_candidate r WHERE r.id = candidate.id)
@@ -165,15 +160,17 @@ _FREEZE = f"""
             FROM revoked_candidate),
         'left', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE NOT is_here),
         'otherRole', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE is_here)
-    )
+    ) AS left_out,
+    $4::text IS NOT NULL AND NOT EXISTS (SELECT FROM candidate WHERE weight IS NOT NULL)
+        AS lacks_weights
 """
 REVOKED = "Has won this prize before, and it was taken back."
 
 
-async def _freeze_entrants(present: asyncpg.Record) -> str:
-    """Write down who takes part; return who was left out, as JSON."""
+async def _freeze_entrants(present: asyncpg.Record) -> asyncpg.Record:
+    """Write down who takes part; tell who was left out (JSON), and whether weights are lacking."""
     exclusions = msgspec.json.decode(present["exclusions"], type=list[Exclusion])
-    left_out: str = await fetchval(
+    row = await fetchrow(
         _FREEZE,
         present["id"],
         present["roomId"],
@@ -185,40 +182,44 @@ async def _freeze_entrants(present: asyncpg.Record) -> str:
         present["announcedAt"],
         REVOKED,
     )
-    if present["weightKey"] is not None:
-        await _check_weights(present["id"])
-    return left_out
+    if row is None:
+        raise AssertionError("a SELECT without FROM has always a row")
+    return row
 
 
-async def _check_weights(draw_id: str) -> None:
-    """Refuse weights that are not integers from 1 to 1000, as they were frozen."""
-    refused = await fetch(
-        r"""
-        SELECT split_part(line, ' ', 1) AS id, count(*) OVER () AS total
-        FROM draw_entrants, string_to_table(rtrim(lines, E'\n'), E'\n') line
-        WHERE "drawId" = $1 AND line !~ '^[^ ]+ ([1-9][0-9]{0,2}|1000)$' LIMIT $2
-        """,
-        draw_id,
-        MOST_NAMED,
-    )
-    if refused:
-        raise Conflict(
-            f"{refused[0]['total']} participant(s) have a weight that is not an integer from 1 "
-            f"to {HEAVIEST}.",
-            details={"participants": [row["id"] for row in refused]},
-        )
+# One reading. Without weights there is nothing to check, and nothing to count but lines.
+_DESCRIBE = r"""
+    SELECT coalesce(sum(people), 0)::int AS entrants,
+        coalesce(sum(coalesce(weights.tickets, people)), 0)::bigint AS tickets,
+        coalesce(sum(refused), 0)::int AS refused,
+        string_agg(named, ' ' ORDER BY part) AS named, encode(sha256(convert_to(
+            coalesce(string_agg(lines, '' ORDER BY part), ''), 'UTF8')), 'hex') AS digest
+    FROM draw_entrants
+    CROSS JOIN LATERAL (SELECT cardinality(string_to_array(lines, E'\n')) - 1 AS people) counted
+    LEFT JOIN LATERAL (
+        SELECT sum(split_part(line, ' ', 2)::int) FILTER (WHERE is_valid) AS tickets,
+            count(*) FILTER (WHERE NOT is_valid) AS refused,
+            string_agg(split_part(line, ' ', 1), ' ') FILTER (WHERE NOT is_valid) AS named
+        FROM string_to_table(left(lines, -1), E'\n') line,
+            LATERAL (SELECT line ~ '^[^ ]+ ([1-9][0-9]{0,2}|1000)$' AS is_valid) checked
+    ) weights ON $2
+    WHERE "drawId" = $1
+"""
 
 
-async def _describe_entrants(draw_id: str) -> tuple[int, str]:
-    row = await fetchrow(
-        r"""
-        SELECT coalesce(sum(cardinality(string_to_array(lines, E'\n')) - 1), 0)::int AS entrants,
-               encode(sha256(convert_to(
-                   coalesce(string_agg(lines, '' ORDER BY part), ''), 'UTF8')), 'hex') AS digest
-        FROM draw_entrants WHERE "drawId" = $1
-        """,
-        draw_id,
-    )
+async def _describe_entrants(present: asyncpg.Record) -> tuple[int, int, str]:
+    """Read what was frozen: how many take part, with how many tickets, and the digest.
+
+    Raises:
+        Conflict: Weights are not integers from 1 to 1000; names whose, as they were frozen.
+    """
+    row = await fetchrow(_DESCRIBE, present["id"], present["weightKey"] is not None)
     if row is None:
         raise AssertionError("an aggregate has always a row")
-    return row["entrants"], row["digest"]
+    if row["refused"]:
+        raise Conflict(
+            f'Of {row["refused"]} participant(s) "{present["weightKey"]}" is not a whole number '
+            f"from 1 to {HEAVIEST}. Change it in their metadata, or cancel this draw.",
+            details={"participants": row["named"].split(" ", MOST_NAMED)[:MOST_NAMED]},
+        )
+    return row["entrants"], row["tickets"], row["digest"]

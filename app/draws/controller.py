@@ -16,13 +16,15 @@ from app.draws.cancelling import cancel
 from app.draws.closing import close
 from app.draws.drawing import draw
 from app.draws.guards import may_read, provide_draws
-from app.draws.reading import Readable, find_draw, list_draws, read_entrants
+from app.draws.reading import Readable, find_draw, list_draws, name_wins, read_entrants
 from app.draws.record import LONGEST_REASON, Record
 from app.draws.schemas import (
     AnnouncementInput,
     CancellationInput,
     DrawInput,
     DrawOut,
+    WinsOut,
+    made,
     record_of,
 )
 from app.errors import (
@@ -40,6 +42,7 @@ from app.http.preconditions import Resource, provide_precondition
 from app.participants.guards import in_room, provide_member
 from app.participants.roles import Right
 from app.participants.service import Membership
+from app.visible_text import fault_of_words
 
 Number = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]
 
@@ -154,13 +157,23 @@ class DrawController(Controller):
         given = (reason if data is None else data.reason) or ""
         if not 1 <= len(given) <= LONGEST_REASON:
             raise ValidationFailed.at({"$.reason": f"Required: 1 to {LONGEST_REASON} characters."})
+        if fault := fault_of_words(given):
+            raise ValidationFailed.at({"$.reason": fault})
         await cancel(member, number, given, precondition)
         return Data(Success())
 
     @get("/{number:int}/record", guards=[may_read], summary="A draw's public record")
     async def record(self, draws: NamedDependency[Readable], number: Number) -> Record:
         """Show everything that the public may know, as one document to keep and to check."""
-        return record_of(await find_draw(draws, number))
+        return await made(record_of, await find_draw(draws, number))
+
+    @get("/{number:int}/winners", guards=[in_room()], summary="A draw's winners by name")
+    async def winners(self, member: NamedDependency[Membership], number: Number) -> Data[WinsOut]:
+        """Show who won, as the lists of the room call them, and which wins were taken back.
+
+        For who may see the room itself: what is left of a deleted or private one are ids.
+        """
+        return Data(WinsOut.of(await name_wins(member, number)))
 
     @get(
         "/{number:int}/entrants.txt",
@@ -182,4 +195,4 @@ async def _shown(
     draws: Readable, number: int, *, created: str | None = None
 ) -> Resource[Data[DrawOut]]:
     row = await find_draw(draws, number)
-    return Resource(Data(DrawOut.of(row)), row["version"], created=created)
+    return Resource(Data(await made(DrawOut.of, row)), row["version"], created=created)

@@ -71,12 +71,17 @@ async def _fix_input(member: Membership, number: int, public: bytes, signature: 
         present = await lock_draw(member.room_id, number)
         if present["status"] in (DrawStatus.READY, DrawStatus.DRAWN):
             if present["public"] != public:
-                raise Conflict("This draw has another public input.")
+                raise Conflict(
+                    "This draw has another public input already, which its answer shows."
+                )
             return
         if present["status"] != DrawStatus.CLOSED:
-            raise Conflict(f"This draw is {present['status']}; only a CLOSED one can be drawn.")
+            raise Conflict(
+                f"This draw is {present['status']}; only a CLOSED one can be drawn. "
+                "Close it first, by POST …/close."
+            )
         await lock_active_room(member)
-        ready_at = await clock()
+        ready_at = await clock(after=_before_input(present))
         async with acting(actor_of(member), "fix public input"):
             await fetch(
                 'UPDATE draws SET status = $2, public = $3, signature = $4, "readyAt" = $5 '
@@ -87,6 +92,15 @@ async def _fix_input(member: Membership, number: int, public: bytes, signature: 
                 signature,
                 ready_at,
             )
+
+
+def _before_input(present: asyncpg.Record) -> datetime | None:
+    """Return what came before the input is fixed: a drand round was published, else the close."""
+    entropy: Entropy = msgspec.json.decode(present["entropy"], type=Entropy)
+    if isinstance(entropy, DrandEntropy):
+        return time_of(entropy.chain, entropy.round)
+    closed_at: datetime = present["closedAt"]
+    return closed_at
 
 
 async def finish(room_id: str, number: int) -> None:
@@ -107,8 +121,10 @@ async def _finish(room_id: str, number: int, actor: str, *, patiently: bool) -> 
         plan = msgspec.json.decode(present["plan"], type=Plan)
         seed = seed_of(present["secret"], present["plan"].encode(), present["public"])
         outcome = await _outcome(present, plan, seed)
+        # The database records what changes while a draw is open, but for what the draw itself does.
+        await fetch("SELECT set_config('draws.awarding', 'on', true)")
         unawarded = await award_winners(room_id, number, outcome.winners)
-        drawn_at = await clock()
+        drawn_at = await clock(after=present["readyAt"])
         async with acting(actor, "draw winners"):
             await fetch(
                 "UPDATE draws SET status = $2, seed = $3, winners = $4, passed = $5, "

@@ -28,7 +28,9 @@ SECRET_BYTES = 32
 HEAVIEST = 1_000
 """The largest weight of an entrant."""
 
-Hex32 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Hex32 = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="64 hexadecimal digits in lower case.")
+]
 """32 bytes, as a digest has."""
 Units = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Id = Annotated[str, Meta(min_length=1, max_length=100)]

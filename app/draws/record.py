@@ -11,6 +11,7 @@ shown when the draw was over.
 
 import hmac
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
@@ -25,6 +26,7 @@ from app.draws.ranking import (
     HEAVIEST,
     DrandEntropy,
     Entrant,
+    Entropy,
     Hex32,
     Id,
     NoEntropy,
@@ -38,6 +40,7 @@ from app.draws.ranking import (
     seed_of,
 )
 from app.tables import DrawStatus
+from app.visible_text import fault_of_words
 
 Time = Annotated[str, Meta(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}\.[0-9]{3}Z\Z")]
 Hex = Annotated[str, Meta(pattern=r"^([0-9a-f]{2})*\Z")]
@@ -67,7 +70,10 @@ class Exclusion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who doesn't take part, and why."""
 
     participantId: Id
-    reason: Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
+    reason: Annotated[
+        str, Meta(min_length=1, max_length=LONGEST_REASON, extra={"check": fault_of_words})
+    ]
+    """Who announces a draw may write what can be shown; records of before stay as they are."""
 
 
 class Revoked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +165,10 @@ class Wrong(Exception):
     """A step of the check fails; the message says what differs."""
 
 
+class ListMissing(Exception):
+    """The draw has a list of entrants, which was not given."""
+
+
 class Step(NamedTuple):
     """One step of a check."""
 
@@ -167,6 +177,8 @@ class Step(NamedTuple):
     """What holds when the step passes."""
     fault: str | None
     """What is wrong; None when it holds."""
+    void: str | None
+    """Why there was nothing that could be checked."""
 
 
 class Check(NamedTuple):
@@ -192,31 +204,38 @@ class _Evidence:
     entrants: list[Entrant]
     secret: bytes
 
-    def __init__(self, record_json: bytes, entrants_txt: bytes) -> None:
+    def __init__(self, record_json: bytes, entrants_txt: bytes | None) -> None:
         self.record_json = record_json
         self.entrants_txt = entrants_txt
 
 
-def check(record_json: bytes, entrants_txt: bytes) -> Check:
-    """Check a record with its list of entrants, as far as the first step that fails."""
+def check(record_json: bytes, entrants_txt: bytes | None) -> Check:
+    """Check a record with its list of entrants, as far as the first step that fails.
+
+    Raises:
+        ListMissing: There is a list that somebody is on, and None was given.
+    """
     evidence = _Evidence(record_json, entrants_txt)
     steps: list[Step] = []
     for name, promise, take in _STEPS:
         if name in _STEPS_OF_DRAWN and evidence.record.status is DrawStatus.CANCELLED:
             continue
-        fault = _fault_of(take, evidence)
-        steps.append(Step(name, promise, fault))
+        fault, void = _result_of(take, evidence)
+        steps.append(Step(name, promise, fault, void))
         if fault is not None:
             break
     return Check(steps, getattr(evidence, "record", None))
 
 
-def _fault_of(take: Callable[[_Evidence], None], evidence: _Evidence) -> str | None:
+_Take = Callable[[_Evidence], str | None]
+"""A step; it returns why there was nothing that it could check."""
+
+
+def _result_of(take: _Take, evidence: _Evidence) -> tuple[str | None, str | None]:
     try:
-        take(evidence)
+        return None, take(evidence)
     except Wrong as wrong:
-        return str(wrong)
-    return None
+        return str(wrong), None
 
 
 def _read_record(evidence: _Evidence) -> None:
@@ -302,17 +321,22 @@ def _check_commitment(evidence: _Evidence) -> None:
     _same("SHA-256 of the secret", digest(evidence.secret), record.commitment)
 
 
-def _check_entrants(evidence: _Evidence) -> None:
+def _check_entrants(evidence: _Evidence) -> str | None:
     excluded = {exclusion.participantId for exclusion in evidence.record.exclusions}
     if len(excluded) < len(evidence.record.exclusions):
         raise Wrong("somebody is excluded twice")
     if evidence.record.plan is None:
         if evidence.entrants_txt:
             raise Wrong("there is a list, but the draw was never closed")
-        return
-    evidence.entrants = list(read_entrants(evidence.entrants_txt))
+        return "no list was fixed: it was cancelled before the close"
+    entrants_txt = evidence.entrants_txt
+    if entrants_txt is None:
+        if evidence.record.plan.entrantCount:
+            raise ListMissing
+        entrants_txt = b""
+    evidence.entrants = list(read_entrants(entrants_txt))
     # Whatever reads differently but means the same, such as "01" for 1, shows here.
-    if entrants_text(evidence.entrants) != evidence.entrants_txt:
+    if entrants_text(evidence.entrants) != entrants_txt:
         raise Wrong("entrants.txt is not in its one canonical form")
     listed = {entrant.id for entrant in evidence.entrants}
     if len(listed) < len(evidence.entrants):
@@ -322,7 +346,8 @@ def _check_entrants(evidence: _Evidence) -> None:
     _check_left_out(evidence.record, listed)
     plan = evidence.record.plan
     _same("the number of entrants", len(evidence.entrants), plan.entrantCount)
-    _same("SHA-256 of entrants.txt", digest(evidence.entrants_txt), plan.entrantsDigest)
+    _same("SHA-256 of entrants.txt", digest(entrants_txt), plan.entrantsDigest)
+    return None
 
 
 def _check_left_out(record: Record, listed: AbstractSet[str]) -> None:
@@ -359,10 +384,10 @@ def read_entrants(entrants_txt: bytes) -> Iterator[Entrant]:
         yield Entrant(name, int(weight))
 
 
-def _check_plan(evidence: _Evidence) -> None:
+def _check_plan(evidence: _Evidence) -> str | None:
     record, plan = evidence.record, evidence.record.plan
     if plan is None:
-        return
+        return "no plan was fixed: it was cancelled before the close"
     evidence.plan = plan
     _same("the plan's drawId", plan.drawId, record.drawId)
     _same("the plan's roomId", plan.roomId, record.roomId)
@@ -376,6 +401,7 @@ def _check_plan(evidence: _Evidence) -> None:
     if isinstance(plan.entropy, DrandEntropy) and _time(record.closedAt) >= _due(plan.entropy):
         raise Wrong("the drand round was published before the close")
     _same("SHA-256 of the canonical plan", digest(plan.canonical()), record.planDigest)
+    return None
 
 
 def _due(entropy: DrandEntropy) -> datetime:
@@ -469,7 +495,41 @@ def _same(what: str, computed: Any, claimed: Any) -> None:
         raise Wrong(f"{what} is {computed}, the record says {claimed}")
 
 
-_STEPS: tuple[tuple[str, str, Callable[[_Evidence], None]], ...] = (
+def remarks_on(record: Record) -> list[str]:
+    """Say of a draw that was drawn what its winners alone don't tell."""
+    plan, remarks = record.plan, []
+    if plan is not None and record.public is not None:
+        remarks.append(_came_in(plan.entropy, bytes.fromhex(record.public)))
+    if record.immediate:
+        remarks.append("Drawn at once: nobody could check the commitment beforehand.")
+    if record.replaces is not None:
+        remarks.append(f"It draws again what was taken back from the winner {record.replaces}.")
+    if record.exclusions:
+        remarks.append(f"{len(record.exclusions)} excluded: {_reasons_of(record.exclusions)}.")
+    if record.passed:
+        remarks.append(f"{len(record.passed)} turn(s) went to the next: the account was deleted.")
+    if record.undrawn:
+        remarks.append(f"{record.undrawn} unit(s) found nobody.")
+    return remarks
+
+
+def _came_in(entropy: Entropy, public: bytes) -> str:
+    match entropy:
+        case TextEntropy():
+            return f"{entropy.label}: “{public.decode()}”"
+        case DrandEntropy():
+            return f"drand round {entropy.round}: {public.hex()}"
+        case NoEntropy():
+            return "Nothing came in from outside."
+
+
+def _reasons_of(exclusions: Sequence[Exclusion]) -> str:
+    """Name each reason once, with how many it is told of."""
+    counts = Counter(exclusion.reason for exclusion in exclusions)
+    return ", ".join(f"“{reason}” ({count})" for reason, count in counts.items())
+
+
+_STEPS: tuple[tuple[str, str, _Take], ...] = (
     ("form", "record.json is a record of draw/1", _read_record),
     ("status", "it shows what its status makes public", _check_status),
     ("times", "the steps were taken in order", _check_times),

@@ -1,20 +1,14 @@
-"""The two pages of draws: one to check a draw with, one to put on a screen.
-
-Each is one file without anything from elsewhere. What may run in it is said by its own hashes.
-"""
+"""The two pages of draws: one to check a draw with, one to put on a screen."""
 
 import asyncio
-import base64
 import functools
-import hashlib
 import io
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
@@ -22,7 +16,8 @@ from app.deferred import deferred
 from app.draws.guards import may_read, provide_draws
 from app.draws.reading import Readable, require_draw
 from app.errors import NotFound
-from app.settings import settings
+from app.http.pages import NOTHING, page_of, policy_headers
+from app.settings import DEFAULT_PUBLIC_URL, PUBLIC_URL_FORM, settings
 
 if TYPE_CHECKING:
     import segno
@@ -30,13 +25,11 @@ else:
     segno = deferred("segno")
 
 LONGEST_ID = 100
+LONGEST_HOST = 100
 LARGEST_NUMBER = 2**31 - 1
 KEPT_CODES = 500
 """Each of some kilobytes."""
-NOTHING = "'none'"
 PAGES = Path(__file__).with_name("pages")
-STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
-SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 @get("/verify", include_in_schema=False, sync_to_thread=False)
@@ -60,7 +53,9 @@ def draw_page(room_id: FromPath[str], number: FromPath[int]) -> Response[bytes]:
     dependencies={"draws": Provide(provide_draws)},
     include_in_schema=False,
 )
-async def draw_code(draws: NamedDependency[Readable], number: FromPath[int]) -> Response[bytes]:
+async def draw_code(
+    request: Request[Any, Any, Any], draws: NamedDependency[Readable], number: FromPath[int]
+) -> Response[bytes]:
     """Draw the code to scan that leads to the check of a draw, where anybody may see the draw.
 
     A page's images are asked for without a token, so that a private room's is not there.
@@ -68,9 +63,9 @@ async def draw_code(draws: NamedDependency[Readable], number: FromPath[int]) -> 
     _require_sense(draws.room_id, number)
     await require_draw(draws, number)
     address = quote(f"/rooms/{draws.room_id}/draws/{number}", safe="")
-    leads_to = f"{settings().PUBLIC_URL}/verify?draw={address}"
+    leads_to = f"{_reached_at(request)}/verify?draw={address}"
     image = await asyncio.get_running_loop().run_in_executor(_painter, _paint, leads_to)
-    headers = {**_headers(NOTHING, NOTHING), "Cache-Control": "private, max-age=86400"}
+    headers = {**policy_headers(NOTHING, NOTHING), "Cache-Control": "private, max-age=86400"}
     return Response(image, media_type="image/svg+xml", headers=headers)
 
 
@@ -78,6 +73,19 @@ def _require_sense(room_id: str, number: int) -> None:
     """Refuse what no room and no draw can be called, without asking anybody."""
     if len(room_id) > LONGEST_ID or not 1 <= number <= LARGEST_NUMBER:
         raise NotFound("There is no such draw.")
+
+
+def _reached_at(request: Request[Any, Any, Any]) -> str:
+    """Tell where others reach us: in development, unless PUBLIC_URL says it, where this one did.
+
+    So the code is right on another port, and for the phones of a network.
+    """
+    current = settings()
+    if current.in_production or current.PUBLIC_URL != DEFAULT_PUBLIC_URL:
+        return current.PUBLIC_URL
+    here = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
+    is_sound = len(here) <= LONGEST_HOST and PUBLIC_URL_FORM.fullmatch(here)
+    return here if is_sound else current.PUBLIC_URL
 
 
 # One after the other, so that the server's own thread always gets its turn soon.
@@ -93,35 +101,9 @@ def _paint(address: str) -> bytes:
 
 
 def _page(name: str) -> Response[bytes]:
-    content, headers = _read(name)
-    return Response(content, media_type="text/html; charset=utf-8", headers=dict(headers))
+    return page_of(_read(name))
 
 
 @functools.cache
-def _read(name: str) -> tuple[bytes, dict[str, str]]:
-    text = (PAGES / f"{name}.html").read_text(encoding="utf-8")
-    return text.encode(), _headers(_hashes(STYLE, text), _hashes(SCRIPT, text))
-
-
-def _hashes(pattern: re.Pattern[str], text: str) -> str:
-    digests = (hashlib.sha256(part.encode()).digest() for part in pattern.findall(text))
-    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-
-
-def _headers(style: str, script: str) -> dict[str, str]:
-    policy = [
-        "default-src 'none'",
-        f"style-src {style}",
-        f"script-src {script}",
-        "img-src 'self' data:",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-    ]
-    return {
-        "Content-Security-Policy": "; ".join(policy),
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
+def _read(name: str) -> str:
+    return (PAGES / f"{name}.html").read_text(encoding="utf-8")

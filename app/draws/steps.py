@@ -14,13 +14,17 @@ from datetime import datetime
 
 import asyncpg
 
-from app.database.engine import fetchrow, fetchval, in_transaction
+from app.database.columns import CLOCK
+from app.database.engine import fetch, fetchrow, fetchval, in_transaction
 from app.database.versions import VERSION
 from app.errors import AppError, Conflict, NotFound, RoomNotActive, ServiceUnavailable
 from app.metrics import DRAW_SECONDS, DRAW_STEPS
 from app.participants.service import Membership
 from app.tables import Room, RoomStatus
 
+CHANGES_LOCK = 570_441_291
+CHANGES_BUCKETS = 256
+"""The locks of the triggers that record what changes in a room while a draw of it is open."""
 DUE_JOB = "draw-due-rounds"
 """Who draws when a drand round is due, in `audit_log`."""
 
@@ -91,7 +95,27 @@ async def lock_active_room(member: Membership) -> asyncpg.Record:
     return row
 
 
-async def clock() -> datetime:
-    """Return the time by the database's clock, which all servers share."""
-    moment: datetime = await fetchval("SELECT date_trunc('milliseconds', clock_timestamp())")
+async def let_changes_end(room_id: str) -> None:
+    """Wait for the changes of a room that began before, and keep others out for this transaction.
+
+    So none that is committed after an announcement has missed it. The triggers take it, shared,
+    at the end of a statement: after its lock of the room, if any. So it is taken after the room is
+    locked; else the announcement and who changes somebody's role would wait for each other.
+    """
+    await fetch(
+        "SELECT pg_advisory_xact_lock($1, hashtext($2) & $3)",
+        CHANGES_LOCK,
+        room_id,
+        CHANGES_BUCKETS - 1,
+    )
+
+
+async def clock(*, after: datetime | None = None) -> datetime:
+    """Return the time by the database's clock, which all servers share.
+
+    Args:
+        after: When the step before was taken. The clock may have been set back since, or be
+            another one, behind it; a record in which steps go backwards would not check out.
+    """
+    moment: datetime = await fetchval(f"SELECT greatest({CLOCK}, $1::timestamptz)", after)
     return moment

@@ -9,9 +9,9 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, cast, get_args, get_type_hints
 
 import msgspec
 from litestar import Request
@@ -25,8 +25,10 @@ from app.applications.documents import (
     storage_faults,
     values_of,
 )
+from app.email_addresses import LONGEST_ADDRESS, NotAnAddress, canonical_address
 from app.errors import UnsupportedMediaType, ValidationFailed
-from app.http.faults import in_words
+from app.http.faults import place_and_words
+from app.visible_text import fault_of_line, fault_of_text, fault_of_words
 
 LARGEST_BODY_BYTES = 1_000_000
 """What addresses take that say nothing else."""
@@ -63,15 +65,51 @@ PictureUrl = Annotated[
 ]
 
 
+Check = Callable[[str], str | None]
+"""Says what is wrong with a text beyond what its pattern tells; None where nothing is."""
+
+
 def name_of(longest: int, *examples: str) -> msgspec.Meta:
-    """Describe names of so many characters: something to see."""
+    """Describe names of so many characters: one line, something to see."""
     return msgspec.Meta(
         min_length=1,
         max_length=longest,
         pattern=r"\S",
-        description=f"1 to {longest} characters, not only spaces.",
+        description=f"1 to {longest} characters in one line, some of which can be seen; without "
+        "controls and bidirectional overrides.",
         examples=list(examples) or None,
+        extra={"check": fault_of_line},
     )
+
+
+def text_of(longest: int, *, shortest: int = 0, example: str | None = None) -> msgspec.Meta:
+    """Describe texts of several lines; one that may not be empty has something to see."""
+    return msgspec.Meta(
+        min_length=shortest or None,
+        max_length=longest,
+        examples=None if example is None else [example],
+        extra={"check": fault_of_words if shortest else fault_of_text},
+    )
+
+
+def _fault_of_address(text: str) -> str | None:
+    try:
+        canonical_address(text)
+    except NotAnAddress as fault:
+        return fault.message
+    return None
+
+
+EmailAddress = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=LONGEST_ADDRESS,
+        description="An e-mail address. It is kept in lower case, with the domain as DNS has it; "
+        "one that could be taken for another is refused.",
+        examples=["diana@example.com"],
+        extra={"check": _fault_of_address},
+    ),
+]
 
 
 class Input(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -166,11 +204,66 @@ def checked(document: Any, target: type[InputT]) -> InputT:
         decoded = msgspec.convert(document, target)
     except msgspec.ValidationError as error:
         raise _every_fault(document, target, error) from error
-    if faults := metadata_faults(getattr(decoded, "metadata", None)):
-        raise ValidationFailed.at(
-            {fault.json_path("$.metadata"): fault.message for fault in faults}
-        )
+    if faults := {
+        **{each.json_path("$.metadata"): each.message for each in _metadata_faults_of(decoded)},
+        **dict(_text_faults(document, target)),
+    }:
+        raise ValidationFailed.at(faults)
     return decoded
+
+
+def _metadata_faults_of(decoded: Input) -> list[Fault]:
+    return metadata_faults(getattr(decoded, "metadata", None))
+
+
+def _text_faults(
+    document: Any, target: type[msgspec.Struct], at: str = "$"
+) -> Iterator[tuple[str, str]]:
+    """Find the texts that have the form of their type and yet are not fit to be kept."""
+    for name, (check, inner) in _checks_of(target).items():
+        for place, value in _each(f"{at}.{name}", document.get(name)):
+            if isinstance(value, str) and check and (message := check(value)):
+                yield place, message
+            if isinstance(value, dict):
+                for struct in inner:
+                    if _may_be(value, struct):
+                        yield from _text_faults(value, struct, place)
+
+
+def _each(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, list):
+        yield from ((f"{place}[{number}]", each) for number, each in enumerate(value))
+    else:
+        yield place, value
+
+
+@functools.cache
+def _checks_of(
+    target: type[msgspec.Struct],
+) -> Mapping[str, tuple[Check | None, Sequence[type[msgspec.Struct]]]]:
+    found = {name: (_check_of(kind), _structs_in(kind)) for name, kind in _types_of(target).items()}
+    return {name: checks for name, checks in found.items() if any(checks)}
+
+
+def _structs_in(expected: Any) -> list[type[msgspec.Struct]]:
+    if isinstance(expected, type) and issubclass(expected, msgspec.Struct):
+        return [expected]
+    return [struct for part in get_args(expected) for struct in _structs_in(part)]
+
+
+def _may_be(value: Mapping[str, Any], struct: type[msgspec.Struct]) -> bool:
+    """Tell whether an object is a struct's, of several that a tag tells apart."""
+    config = struct.__struct_config__
+    return config.tag is None or value.get(str(config.tag_field)) == config.tag
+
+
+def _check_of(expected: Any) -> Check | None:
+    for part in get_args(expected):
+        if isinstance(part, msgspec.Meta) and part.extra:
+            return cast("Check", part.extra["check"])
+        if found := _check_of(part):
+            return found
+    return None
 
 
 def _with_integers(document: Any, target: type[Input]) -> Any:
@@ -287,16 +380,23 @@ def _every_fault(
     faults = {
         Fault((name,), "").json_path(): "Unknown field." for name in islice(unknown, MOST_FAULTS)
     }
-    for field in msgspec.structs.fields(target):
+    for field in _fields_of(target):
         if field.encode_name in document:
             faults |= _faults_of(document[field.encode_name], types[field.encode_name], field)
         elif field.required:
             faults[f"$.{field.encode_name}"] = "Required."
+    faults = dict(_text_faults(document, target)) | faults
     return ValidationFailed.at(faults or {"$": str(first)})
 
 
 @functools.cache
-def _types_of(target: type[Input]) -> Mapping[str, Any]:
+def _fields_of(target: type[Input]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """Tell a body's fields; finding them out takes longer than reading the body."""
+    return msgspec.structs.fields(target)
+
+
+@functools.cache
+def _types_of(target: type[msgspec.Struct]) -> Mapping[str, Any]:
     hints = get_type_hints(target, include_extras=True)
     return {field.encode_name: hints[field.name] for field in msgspec.structs.fields(target)}
 
@@ -305,7 +405,6 @@ def _faults_of(value: Any, expected: Any, field: msgspec.structs.FieldInfo) -> d
     try:
         msgspec.convert(value, expected)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `")
-        place = f"$.{field.encode_name}{path.removesuffix('`').removeprefix('$')}"
-        return {place: in_words(message, expected)}
+        place, message = place_and_words(error, expected)
+        return {f"$.{field.encode_name}{place}": message}
     return {}

@@ -1,13 +1,14 @@
 """Headers of every answer, refusals included: whose it is, what is left, what nobody may do."""
 
 import functools
+from collections.abc import Mapping
 
 from litestar.types import Message, Scope
 
 from app.http.envelopes import request_id
 from app.settings import settings
 
-ANSWER_HEADERS = "answer_headers"
+_ANSWER_HEADERS = "answer_headers"
 """Where a request's state keeps what whoever handles it wants to tell by headers."""
 AUTH_PATH = "/api/v1/auth"
 API_PATH = "/api/"
@@ -23,6 +24,11 @@ PAGE_POLICY = "object-src 'none'; base-uri 'self'; frame-ancestors 'none'"
 ONE_YEAR_OF_HTTPS = "max-age=31536000"
 
 
+def add_to_answer(scope: Scope, headers: Mapping[bytes, bytes]) -> None:
+    """Let the answer to a request, whatever it is, have these headers."""
+    scope["state"].setdefault(_ANSWER_HEADERS, {}).update(headers)
+
+
 async def add_headers(message: Message, scope: Scope) -> None:
     """Add the request's id, what is left of its rate limit, and what the answer doesn't set itself.
 
@@ -31,7 +37,7 @@ async def add_headers(message: Message, scope: Scope) -> None:
     if message["type"] != "http.response.start":
         return
     path = scope["path"]
-    ours = {b"x-request-id": request_id(scope).encode(), **scope["state"].get(ANSWER_HEADERS, {})}
+    ours = {b"x-request-id": request_id(scope).encode(), **scope["state"].get(_ANSWER_HEADERS, {})}
     if path.startswith(AUTH_PATH):
         ours[b"cache-control"] = b"no-store"
     own = {name.lower() for name, _ in message["headers"]}

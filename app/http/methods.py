@@ -11,6 +11,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import FRAMEWORK_CODES
 from app.http.envelopes import ErrorBody, ErrorOut, request_id
 
+_IS_HEAD = "is_head"
+
 
 class Options(ASGIMiddleware):
     """Let `OPTIONS` name all methods of an address; Litestar names one handler's."""
@@ -41,6 +43,11 @@ def _methods(scope: Scope) -> set[str]:
     return found | {"HEAD"} if "GET" in found else found
 
 
+def is_head(scope: Scope) -> bool:
+    """Tell whether a request that comes as GET is a HEAD: what never ends need not begin."""
+    return _IS_HEAD in scope["state"]
+
+
 async def serve_head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
     """Answer HEAD as GET, without the body (RFC 9110, 9.3.2)."""
 
@@ -51,6 +58,7 @@ async def serve_head(app: ASGIApp, scope: Any, receive: Receive, send: Send) -> 
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     scope["method"] = "GET"
+    scope.setdefault("state", {})[_IS_HEAD] = True
     try:
         await app(scope, receive, send_without_body)
     finally:

@@ -75,6 +75,8 @@ DESCRIBED_PARAMETERS = {
     "participant_id": "The participant's id (not the person's), or `me` for oneself.",
     "prize_id": "The prize's id.",
     "winner_id": "The winner's id.",
+    "round_id": "The round's id.",
+    "answer_id": "The answer's id.",
     "user_id": "The person's id.",
     "app_id": "The app's public id, such as `app_lottery_v1`.",
     "session_id": "The session's id.",
@@ -83,6 +85,8 @@ DESCRIBED_PARAMETERS = {
     "number": "The draw's number in its room, from 1.",
     "preview": "Change nothing, and tell what would become of the person's rooms.",
     "reason": "Why; instead of a body.",
+    "extra": "`metadata`: what CSV has in other columns is kept in the metadata of each person.",
+    "bom": "Whether the file begins with a byte order mark, by which Excel knows UTF-8.",
     "prizeId": "Only winners of this prize.",
     "participantId": "Only what this participant won.",
     "role": "Only those who have exactly this role.",
@@ -119,6 +123,14 @@ EXAMPLES = {
         "name": "Diana Martinez",
         "avatar": "https://example.com/diana.png",
     },
+    "ShownQuestion": {
+        "id": "reindeer",
+        "text": "How many reindeer pull the sleigh, Rudolph included?",
+        "options": ["Eight", "Nine", "Ten"],
+        "timeLimit": 20,
+    },
+    "questionId": "reindeer",
+    "participantName": "Diana Martinez",
     "UserChange": {"name": "Diana Martinez"},
     "signature": HASH,
     "public": "3220342036",
@@ -129,6 +141,14 @@ EXAMPLES = {
     "secret": HASH,
     "seed": HASH,
     "ticket": HASH,
+    "AnnouncementInput": {
+        "prizes": [{"id": "cmwrzdkauhmtgb07dfkrkl6px", "quantity": 1}],
+        "entropy": {
+            "kind": "text",
+            "label": "Three dice on stage",
+            "format": {"alphabet": "1-6", "length": 3},
+        },
+    },
     "ParticipantInput": {"email": "diana@example.com", "name": "Diana", "role": "PARTICIPANT"},
     "LinesOut": {
         "added": 1,
@@ -157,6 +177,10 @@ EXAMPLES = {
         ],
     },
     "text/csv": '"id","name"\r\n"cmwrzdkauhmtgb07dfkrkl6px","Diana Martinez"\r\n',
+    "text/event-stream": (
+        'id: 19c7a344e704.1-17\nevent: prize.deleted\ndata: {"id":"3699459c-bc29-4e46-9c16-'
+        'a556d0c6fa45","type":"prize.deleted",…}\n\n'
+    ),
     "text/plain": "cmwrzdkauhmtgb07dfkrkl6px 1\n",
 }
 """What a member or a component of this name looks like. `…Id` looks like `id`."""

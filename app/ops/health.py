@@ -18,8 +18,9 @@ from app.http.envelopes import Data, Success
 CHECK_SECONDS = 0.8
 """For all checks together, however the database hangs."""
 
-DISPENSABLE = frozenset({"listener", "redis"})
-"""Without the one the database is asked instead, without the other each server counts alone."""
+DISPENSABLE = frozenset({"listener", "mails", "redis"})
+"""Without the listener the database is asked instead, without Redis each server counts alone; mails
+wait."""
 
 Check = Callable[[], Awaitable[str | None]]
 """Says what is wrong, if anything; what it raises is wrong too."""

@@ -10,8 +10,9 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 LOOKS = 5
@@ -21,20 +22,25 @@ _LAST_SENT_AND_RECEIVED = struct.Struct("=44xI4xI")
 """`tcpi_last_data_sent` and `tcpi_last_data_recv` in Linux' `struct tcp_info`: milliseconds ago."""
 
 
+Close = Callable[[float], object]
+
+
 @asynccontextmanager
-async def closing_idle(port: int | None, idle_seconds: float) -> AsyncIterator[None]:
+async def closing_idle(port: int | None, idle_seconds: float) -> AsyncIterator[Close]:
     """Close the idle connections of this process to a port, as long as the block runs.
+
+    Yields what closes those at once that have been idle for so many seconds.
 
     Args:
         port: Where the server listens; None where it does not listen on a port.
         idle_seconds: How long a connection may be idle.
     """
     if port is None or sys.platform != "linux":
-        yield
+        yield lambda _: None
         return
     looking = asyncio.create_task(_keep_looking(port, idle_seconds))
     try:
-        yield
+        yield partial(close_idle, port)
     finally:
         looking.cancel()
         with suppress(asyncio.CancelledError):

@@ -1,6 +1,6 @@
 """HTTP of /rooms/{id}/participants."""
 
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
@@ -76,11 +76,13 @@ class ParticipantController(Controller):
         Who was brought in joins likewise (200), a private room too: only then, or if they were
         brought in by it, do the room's moderators see their address. Somebody who is named by an
         address is in at once, and is shown without a person until they join, whether or not
-        anybody has an account with it.
+        anybody has an account with it. `metadata` of who joins is what they say of themselves
+        (`ownMetadata`): it is shown with what moderators say, but counts in no draw. Who comes
+        back may add to it.
         """
         if data is None or data.is_oneself:
             _refuse_privileges(data)
-            row, is_new = await join(member)
+            row, is_new = await join(member, None if data is None else data.metadata)
         else:
             member.require(HELD_FROM[Right.MANAGE_PARTICIPANTS])
             newcomer = newcomer_of(data)
@@ -100,17 +102,24 @@ class ParticipantController(Controller):
         summary="Bring many people in",
     )
     async def enter_many(
-        self, member: NamedDependency[Membership], request: Request[Any, Any, Any]
+        self,
+        member: NamedDependency[Membership],
+        request: Request[Any, Any, Any],
+        extra: FromQuery[Literal["metadata"] | None] = None,
     ) -> Data[LinesOut]:
         """Bring in up to 10,000 people as a moderator, in one transaction.
 
-        JSON, or CSV in UTF-8 whose first line names the columns: `userId` or `email`, and if you
-        like `name`, `role` and `metadata` (JSON). Each line has the rules of a request of its own,
-        and is treated as if it came after the one above it. One that fails is told and keeps nobody
-        else out. Who is in the room already stays as they are. An address is added whether or not
-        anybody has an account with it.
+        JSON, or CSV whose first line names the columns: `userId` or `email`, and if you like
+        `name`, `role` and `metadata` (JSON), in any case and in some languages. It is in UTF-8 or
+        UTF-16, or in windows-1251 or windows-1252 if the Content-Type says so (`charset`), and
+        separated by commas, semicolons or tabs. With `extra=metadata` its other columns are members
+        of the metadata. An export of participants (CSV) is taken, too.
+
+        Each line has the rules of a request of its own, and is treated as if it came after the one
+        above it. One that fails is told and keeps nobody else out. Who is in the room already stays
+        as they are. An address is added whether or not anybody has an account with it.
         """
-        lines = await lines_of(request)
+        lines = await lines_of(request, keep_extra=extra is not None)
         await spend_addresses(request, member.user_id, bulk.count_addresses(lines))
         results = await bulk.add_participants(member, lines)
         return Data(LinesOut.of(results))
@@ -137,7 +146,11 @@ class ParticipantController(Controller):
         data: JSONBody[ParticipantChange],
         precondition: NamedDependency[Precondition],
     ) -> Resource[Data[ParticipantOut]]:
-        """Change somebody's role or metadata, as a moderator or above."""
+        """Change somebody's role or metadata, as a moderator or above.
+
+        Of the metadata, what somebody said of themselves stays theirs while it is sent unchanged,
+        and what is left out goes.
+        """
         row = await service.change_participant(
             member, _resolve(member, participant_id), given(data), precondition
         )
@@ -170,13 +183,16 @@ class ParticipantController(Controller):
     tags=["participants"],
     summary="Who is in the room, as CSV",
 )
-async def export_participants(member: NamedDependency[Membership]) -> Stream:
+async def export_participants(
+    member: NamedDependency[Membership], *, bom: FromQuery[bool] = False
+) -> Stream:
     """Send all participants for a spreadsheet, oldest first; to moderators with their addresses.
 
     Of who joined by themselves that is their own, of others the one that they were brought in by.
 
     UTF-8, RFC 4180; the first line names the columns. A cell that a spreadsheet would compute
-    begins with an apostrophe.
+    begins with an apostrophe. With `bom` it begins with a byte order mark, by which Excel knows
+    UTF-8.
     """
     columns = {
         "id": "id",
@@ -185,13 +201,15 @@ async def export_participants(member: NamedDependency[Membership]) -> Stream:
         **({"email": "email"} if member.moderates else {}),
         "role": "role",
         "metadata": "metadata",
+        "ownMetadata": "ownMetadata",
         "joinedAt": "joinedAt",
     }
-    return spreadsheets.download("participants.csv", columns, service.read_participants(member))
+    rows = service.read_participants(member)
+    return spreadsheets.download("participants.csv", columns, rows, bom=bom)
 
 
 def _refuse_privileges(data: ParticipantInput | None) -> None:
-    """Nobody gives a role or metadata, which may hold a weight in draws, to themselves."""
+    """Nobody gives a role to themselves."""
     if data is None:
         return
     faults = {}
@@ -199,8 +217,6 @@ def _refuse_privileges(data: ParticipantInput | None) -> None:
         faults["$.name"] = "Only together with userId or email."
     if data.role is not ParticipantRole.PARTICIPANT:
         faults["$.role"] = "Who joins is a PARTICIPANT."
-    if data.metadata is not None:
-        faults["$.metadata"] = "Only together with userId or email."
     if faults:
         raise ValidationFailed.at(faults)
 

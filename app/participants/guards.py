@@ -11,8 +11,7 @@ from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Guard
 
-from app.auth.guards import signed_in
-from app.auth.tokens import VerifiedToken
+from app.auth.guards import signed_in, token_of
 from app.http.pagination import room_page_request
 from app.http.preconditions import provide_precondition
 from app.participants.roles import HELD_FROM, Right
@@ -31,8 +30,7 @@ def in_room(right: Right | None = None, *, strictly: bool = False) -> Guard:
     async def open_door(
         connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
     ) -> None:
-        verified = connection.scope["auth"]
-        token = verified if isinstance(verified, VerifiedToken) else None
+        token = token_of(connection)
         member = await membership(
             None if token is None else token.claims.sub,
             connection.path_params["room_id"],

@@ -1,26 +1,38 @@
 """Joining a room: entering it, coming back, or taking up what one was brought in for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import asyncpg
+import msgspec
 
-from app.database.engine import fetch, fetchrow, fetchval, transaction
+from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
-from app.errors import Conflict, InvalidToken, Unauthorized
+from app.errors import Conflict, InvalidToken, Unauthorized, ValidationFailed
 from app.participants.roles import Rank
 from app.participants.service import Membership, find_participant, membership
 from app.tables import ParticipantRole, Room, User
 
+MOST_SAID_BYTES = 16 * 1024
+"""Of what somebody says of themselves, however often they come back."""
 
-async def join(member: Membership) -> tuple[asyncpg.Record, bool]:
+
+async def join(
+    member: Membership, metadata: Mapping[str, Any] | None = None
+) -> tuple[asyncpg.Record, bool]:
     """Enter a public room as PARTICIPANT, or come back to it. True when it is the first time.
 
     Who was brought in takes that up: the row, its role and metadata become theirs, in a closed or
     private room too.
 
+    Args:
+        member: Who joins.
+        metadata: What they say of themselves, beside what they said before.
+
     Raises:
         NotFound: The room was deleted or made private meanwhile.
         RoomClosed: It is neither DRAFT nor ACTIVE.
+        ValidationFailed: They have said too much, all in all.
         Conflict: One has joined it already.
         InvalidToken: The person was deleted meanwhile.
     """
@@ -28,12 +40,13 @@ async def join(member: Membership) -> tuple[asyncpg.Record, bool]:
         raise Unauthorized
     async with transaction():
         address = await lock_person(member.user_id)
-        entered = await _enter(member, address)
+        said = jsonb(metadata)
+        entered = await _enter(member, address, said)
         if entered is None:
-            taken_up = await _take_up(member, member.user_id, address)
+            taken_up = await _take_up(member, member.user_id, address, said)
             if taken_up is not None:
                 return await find_participant(member, taken_up), False
-            entered = await _enter(member, None)
+            entered = await _enter(member, None, said)
         if entered is None:
             raise _IN_ALREADY
         return await find_participant(member, entered), True
@@ -62,14 +75,15 @@ async def lock_person(user_id: str) -> str | None:
     return address
 
 
-async def _enter(member: Membership, address: str | None) -> str | None:
+async def _enter(member: Membership, address: str | None, said: str | None) -> str | None:
     """Insert the membership of who has none yet, and is expected by nobody; None otherwise.
 
     The room is locked, so that it neither closes nor turns private before this is committed.
     """
     row_id: str | None = await fetchval(
-        'INSERT INTO participants (id, "userId", "roomId", role, email, "joinedAt", "acceptedAt", '
-        "\"updatedAt\") SELECT $1, $2, r.id, 'PARTICIPANT', $4, now(), now(), now() "
+        'INSERT INTO participants (id, "userId", "roomId", role, email, "ownMetadata", '
+        '"joinedAt", "acceptedAt", "updatedAt") '
+        "SELECT $1, $2, r.id, 'PARTICIPANT', $4, $6, now(), now(), now() "
         f"FROM {Room.alive()} r WHERE r.id = $3 AND r.status IN ('DRAFT', 'ACTIVE') "
         'AND (r."isPublic" OR $5) FOR SHARE ON CONFLICT DO NOTHING RETURNING id',
         new_id(),
@@ -77,11 +91,14 @@ async def _enter(member: Membership, address: str | None) -> str | None:
         member.room_id,
         address,
         member.rank is not Rank.OUTSIDER,
+        said,
     )
     return row_id
 
 
-async def _take_up(member: Membership, user_id: str, address: str | None) -> str | None:
+async def _take_up(
+    member: Membership, user_id: str, address: str | None, said: str | None
+) -> str | None:
     """Join by the row that one has in the room already, or that waits for one's address.
 
     Of both one's own is kept. None where there is neither: somebody else joined with the address.
@@ -109,7 +126,7 @@ async def _take_up(member: Membership, user_id: str, address: str | None) -> str
     if any(row["userId"] not in {user_id, None} for row in rows):
         address = None  # Somebody else has joined with it, and has had another one since.
     alive = [row for row in (own, waiting) if row is not None and row["deletedAt"] is None]
-    return await _accept(kept, [*alive, kept], user_id, address)
+    return await _accept(kept, [*alive, kept], user_id, address, said)
 
 
 async def _give_up(waiting: asyncpg.Record) -> None:
@@ -122,7 +139,11 @@ async def _give_up(waiting: asyncpg.Record) -> None:
 
 
 async def _accept(
-    kept: asyncpg.Record, given: Sequence[asyncpg.Record], user_id: str, address: str | None
+    kept: asyncpg.Record,
+    given: Sequence[asyncpg.Record],
+    user_id: str,
+    address: str | None,
+    said: str | None,
 ) -> str:
     """Make a row somebody's who is in the room by their own will.
 
@@ -131,16 +152,34 @@ async def _accept(
         given: The rows that say as what, those before the others; the kept one is the last.
         user_id: Whose it is.
         address: What the room knows them by from now on; None leaves that as it is.
+        said: What they say of themselves, as JSON.
     """
     row_id: str = kept["id"]
     await fetch(
         'UPDATE participants SET "userId" = $2, role = $3, metadata = $4, '
-        'email = COALESCE($5, email), "acceptedAt" = now(), "deletedAt" = NULL, '
-        '"updatedAt" = now() WHERE id = $1',
+        'email = COALESCE($5, email), "ownMetadata" = $6, '
+        '"acceptedAt" = now(), "deletedAt" = NULL, "updatedAt" = now() WHERE id = $1',
         row_id,
         user_id,
         given[0]["role"] if given[0]["deletedAt"] is None else ParticipantRole.PARTICIPANT,
         given[0]["metadata"] or kept["metadata"],
         address,
+        _said_by_now(said, kept["ownMetadata"]),
     )
     return row_id
+
+
+def _said_by_now(said: str | None, before: str | None) -> str | None:
+    """Add what somebody says to what they said, which stays as it was until a moderator changes it.
+
+    Else they could change it after a moderator has read it: who saves both as they were would make
+    a moderator's word of it.
+    """
+    if said is None or before is None:
+        return said or before
+    both = jsonb({**msgspec.json.decode(said), **msgspec.json.decode(before)}) or ""
+    if len(both.encode()) > MOST_SAID_BYTES:
+        raise ValidationFailed.at(
+            {"$.metadata": f"With what you said before, more than {MOST_SAID_BYTES:,} bytes."}
+        )
+    return both

@@ -28,6 +28,7 @@ class Right(Enum):
     READ = auto()
     LEAVE = auto()
     WIN = auto()
+    ANSWER = auto()
     READ_HIDDEN_SETTINGS = auto()
     MANAGE_PARTICIPANTS = auto()
     WRITE_PRIZES = auto()
@@ -35,12 +36,14 @@ class Right(Enum):
     DRAW = auto()
     REVOKE = auto()
     CHANGE_ROOM = auto()
+    RUN_QUIZ = auto()
 
 
 HELD_FROM: Mapping[Right, ParticipantRole] = {
     Right.READ: ParticipantRole.VIEWER,
     Right.LEAVE: ParticipantRole.VIEWER,
     Right.WIN: ParticipantRole.PARTICIPANT,
+    Right.ANSWER: ParticipantRole.PARTICIPANT,
     Right.READ_HIDDEN_SETTINGS: ParticipantRole.MODERATOR,
     Right.MANAGE_PARTICIPANTS: ParticipantRole.MODERATOR,
     Right.WRITE_PRIZES: ParticipantRole.MODERATOR,
@@ -48,6 +51,7 @@ HELD_FROM: Mapping[Right, ParticipantRole] = {
     Right.DRAW: ParticipantRole.MODERATOR,
     Right.REVOKE: ParticipantRole.ORGANIZER,
     Right.CHANGE_ROOM: ParticipantRole.ORGANIZER,
+    Right.RUN_QUIZ: ParticipantRole.ORGANIZER,
 }
 """The least role with each right. Anybody else reads public rooms."""
 

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.http.bodies import Input, Metadata, name_of
+from app.http.bodies import EmailAddress, Input, Metadata, name_of
 from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.bulk import Outcome, Result
 from app.tables import ParticipantRole
@@ -20,12 +20,13 @@ class ParticipantInput(Input):
     """Somebody to bring in; without userId and email oneself."""
 
     userId: Annotated[str, Meta(max_length=100)] | None = None
-    email: Annotated[str, Meta(max_length=254, examples=["diana@example.com"])] | None = None
+    email: EmailAddress | None = None
     """Waits for whoever signs in with it: whether anybody has an account with it is not told."""
     name: PersonName | None = None
     """What they are called here until they have a name of their own."""
     role: ParticipantRole = ParticipantRole.PARTICIPANT
     metadata: Metadata | None = None
+    """What one says of oneself counts in no draw."""
 
     @property
     def is_oneself(self) -> bool:
@@ -56,6 +57,18 @@ class AttendeeOut(msgspec.Struct):
     avatar: str | None
 
 
+def metadata_of(given: str | None, own: str | None) -> dict[str, Any]:
+    """Show what moderators say of somebody, and what they say themselves.
+
+    Args:
+        given: The first, as JSON.
+        own: The second, as JSON.
+    """
+    said = own and msgspec.json.decode(own)
+    metadata = given and msgspec.json.decode(given)
+    return {"metadata": {**said, **(metadata or {})} if said else metadata, "ownMetadata": said}
+
+
 class ParticipantOut(msgspec.Struct):
     """Somebody in a room."""
 
@@ -63,7 +76,14 @@ class ParticipantOut(msgspec.Struct):
     userId: str | None
     roomId: str
     role: ParticipantRole
-    metadata: dict[str, Any] | None
+    metadata: Annotated[
+        dict[str, Any] | None,
+        Meta(description="What moderators say of them, and of the rest what they say themselves."),
+    ]
+    ownMetadata: Annotated[
+        dict[str, Any] | None,
+        Meta(description="What they said of themselves on joining. It counts in no draw."),
+    ]
     joinedAt: str
     updatedAt: str
     deletedAt: str | None
@@ -84,7 +104,7 @@ class ParticipantOut(msgspec.Struct):
             userId=row["userId"],
             roomId=row["roomId"],
             role=ParticipantRole(row["role"]),
-            metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
+            **metadata_of(row["metadata"], row["ownMetadata"]),
             joinedAt=timestamp(row["joinedAt"]),
             updatedAt=timestamp(row["updatedAt"]),
             deletedAt=optional_timestamp(row["deletedAt"]),

@@ -79,6 +79,19 @@ class Membership(msgspec.Struct, frozen=True):
             raise RoomClosed
 
 
+def joined_as(room: str) -> str:
+    """Write the joins that find what the person $2 is in a room, whatever became of it.
+
+    `p` is who joined it, `i` who was brought in by the person's address, `u` the person.
+    """
+    return (
+        f"LEFT JOIN {User.alive()} u ON u.id = $2 "
+        f'LEFT JOIN {Participant.alive()} p ON p."roomId" = {room}.id AND p."userId" = $2 '
+        f'LEFT JOIN {Participant.alive()} i ON i."roomId" = {room}.id AND i."userId" IS NULL '
+        'AND i.email = u.email AND u."emailVerified" IS NOT NULL'
+    )
+
+
 async def membership(
     user_id: str | None,
     room_id: str,
@@ -113,12 +126,7 @@ async def membership(
     rows = await fetch_shared(
         f'SELECT r.status, r."isPublic", COALESCE(p.id, i.id) AS id, '
         f'COALESCE(p.role, i.role) AS role, u."isAdmin", {confirmed} AS confirmed '
-        f"FROM {Room.alive()} r "
-        f"LEFT JOIN {User.alive()} u ON u.id = $2 "
-        f'LEFT JOIN {Participant.alive()} p ON p."roomId" = r.id AND p."userId" = $2 '
-        f'LEFT JOIN {Participant.alive()} i ON i."roomId" = r.id AND i."userId" IS NULL '
-        'AND i.email = u.email AND u."emailVerified" IS NOT NULL '
-        "WHERE r.id = $1",
+        f"FROM {Room.alive()} r {joined_as('r')} WHERE r.id = $1",
         *arguments,
     )
     if not rows or not (rows[0]["isPublic"] or rows[0]["id"] or rows[0]["isAdmin"]):
@@ -219,13 +227,13 @@ def address(participant: str) -> str:
     return f'CASE WHEN {participant}."acceptedAt" IS NULL THEN {participant}.email ELSE u.email END'
 
 
-def _shown(member: Membership) -> str:
+def _shown(*, to_moderator: bool) -> str:
     shown = f"""
-        x.id, x."userId", x."roomId", x.role, x.metadata, x."joinedAt", x."updatedAt",
-        x."deletedAt", x.{VERSION},
-        {attendee("x", to_moderator=member.moderates)}
+        x.id, x."userId", x."roomId", x.role, x.metadata, x."ownMetadata", x."joinedAt",
+        x."updatedAt", x."deletedAt", x.{VERSION},
+        {attendee("x", to_moderator=to_moderator)}
     """
-    return f"{shown}, {address('x')} AS email" if member.moderates else shown
+    return f"{shown}, {address('x')} AS email" if to_moderator else shown
 
 
 _JOINED = 'LEFT JOIN users u ON u.id = x."userId"'
@@ -238,7 +246,7 @@ _WITH_ROLE = f'{_ALIVE} AND x.role = $2::text::"ParticipantRole"'
 def _listing(member: Membership, found: str = _ALIVE) -> Listing:
     return Listing(
         found=[found],
-        shown=_shown(member),
+        shown=_shown(to_moderator=member.moderates),
         joined=f"JOIN participants x ON x.id = page.id {_JOINED}",
         order_column='"joinedAt"',
     )
@@ -271,7 +279,7 @@ async def find_participant(member: Membership, participant_id: str) -> asyncpg.R
         NotFound: Nobody alive in the room has this id.
     """
     row = await fetchrow(
-        f"SELECT {_shown(member)} FROM participants x {_JOINED} "
+        f"SELECT {_shown(to_moderator=member.moderates)} FROM participants x {_JOINED} "
         'WHERE x.id = $1 AND x."roomId" = $2 AND x."deletedAt" IS NULL',
         participant_id,
         member.room_id,
@@ -281,6 +289,14 @@ async def find_participant(member: Membership, participant_id: str) -> asyncpg.R
     return row
 
 
+async def shown_to_all(ids: Sequence[str]) -> Sequence[asyncpg.Record]:
+    """Read participants as anybody sees them who may see the room, also those who have left."""
+    return await fetch(
+        f"SELECT {_shown(to_moderator=False)} FROM participants x {_JOINED} WHERE x.id = ANY($1)",
+        ids,
+    )
+
+
 async def change_participant(
     member: Membership,
     participant_id: str,
@@ -288,6 +304,8 @@ async def change_participant(
     precondition: Precondition = ANY,
 ) -> asyncpg.Record:
     """Change somebody's role or metadata; what is not named stays.
+
+    What they said of themselves stays theirs as long as it is the same.
 
     Raises:
         NotFound: Nobody alive in the room has this id.
@@ -309,13 +327,41 @@ async def change_participant(
             raise Forbidden(f"You may not change the role {role} to {wanted}.")
         if wanted is not ParticipantRole.ORGANIZER:
             await _keep_an_organizer(present)
+        metadata, own = present["metadata"], present["ownMetadata"]
+        if "metadata" in changes:
+            metadata, own = divided(changes["metadata"], metadata, own)
         await fetch(
-            'UPDATE participants SET role = $2, metadata = $3, "updatedAt" = now() WHERE id = $1',
-            participant_id,
-            wanted,
-            jsonb(changes["metadata"]) if "metadata" in changes else present["metadata"],
+            'UPDATE participants SET role = $2, metadata = $3, "ownMetadata" = $4, '
+            '"updatedAt" = now() WHERE id = $1',
+            *(participant_id, wanted, metadata, own),
         )
         return await find_participant(member, participant_id)
+
+
+def divided(
+    wanted: Mapping[str, Any] | None, given: str | None, own: str | None
+) -> tuple[str | None, str | None]:
+    """Tell what moderators say of somebody from what that person says themselves.
+
+    Who moderates sees both as one, and sends back what they did not touch: it must not become a
+    weight by that.
+
+    Args:
+        wanted: Both together, from now on.
+        given: What moderators have said, as JSON.
+        own: What the person has said, as JSON.
+
+    Returns:
+        Of `wanted` the first and the second, as JSON.
+    """
+    told = msgspec.json.decode(given or "{}")
+    said = {
+        name: value
+        for name, value in msgspec.json.decode(own or "{}").items()
+        if name not in told and name in (wanted or {}) and (wanted or {})[name] == value
+    }
+    rest = wanted and {name: value for name, value in wanted.items() if name not in said}
+    return jsonb(rest), jsonb(said or None)
 
 
 async def _lock_person_of(participant_id: str) -> None:
@@ -386,11 +432,13 @@ async def _keep_an_organizer(leaving: asyncpg.Record) -> None:
 async def leave_everywhere(user_id: str) -> None:
     """Take a person out of every room, within the caller's transaction. Prizes won stay won.
 
-    No room knows them by an address or a given name any more.
+    No room knows them by an address or a given name any more, or keeps what they said of
+    themselves.
     """
     await fetch(
         'UPDATE participants SET "deletedAt" = COALESCE("deletedAt", now()), email = NULL, '
-        'name = NULL, "updatedAt" = now() '
-        'WHERE "userId" = $1 AND ("deletedAt" IS NULL OR email IS NOT NULL OR name IS NOT NULL)',
+        'name = NULL, "ownMetadata" = NULL, "updatedAt" = now() '
+        'WHERE "userId" = $1 AND ("deletedAt" IS NULL '
+        'OR COALESCE(email, name, "ownMetadata"::text) IS NOT NULL)',
         user_id,
     )

@@ -6,11 +6,11 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from app.http.bodies import Input, Metadata, PictureUrl, name_of
+from app.http.bodies import Input, Metadata, PictureUrl, name_of, text_of
 from app.http.envelopes import optional_timestamp, timestamp
 
 PrizeName = Annotated[str, name_of(255, "Headphones")]
-Description = Annotated[str, Meta(max_length=2000)]
+Description = Annotated[str, text_of(2000)]
 Quantity = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 

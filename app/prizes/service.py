@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.database.caller import caller, told
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
 from app.database.listing import Listing, PageRequest
@@ -45,6 +46,11 @@ async def find_prize(
     return row
 
 
+async def shown_to_all(ids: Sequence[str]) -> Sequence[asyncpg.Record]:
+    """Read prizes, deleted ones too."""
+    return await fetch("SELECT * FROM prizes WHERE id = ANY($1)", ids)
+
+
 async def add_prize(
     member: Membership,
     *,
@@ -63,8 +69,8 @@ async def add_prize(
         'INSERT INTO prizes (id, "roomId", name, description, "imageUrl", quantity, '
         '"quantityRemaining", metadata, "createdAt", "updatedAt") '
         "SELECT $1, r.id, $3, $4, $5, $6, $6, $7, now(), now() "
-        f"FROM {Room.alive()} r WHERE r.id = $2 AND r.status IN ('DRAFT', 'ACTIVE') FOR SHARE "
-        f"RETURNING *, {VERSION}",
+        f"FROM {Room.alive()} r WHERE r.id = $2 AND r.status IN ('DRAFT', 'ACTIVE') "
+        f"AND {told('$8')} FOR SHARE RETURNING *, {VERSION}",
         new_id(),
         member.room_id,
         name,
@@ -72,6 +78,7 @@ async def add_prize(
         image_url,
         quantity,
         jsonb(metadata),
+        caller(),
     )
     if row is None:
         raise RoomClosed

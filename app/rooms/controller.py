@@ -81,6 +81,7 @@ class RoomController(Controller):
             app_id=data.appId,
             app_settings=data.appSettings,
             is_public=data.isPublic,
+            sends_mail=data.sendsMail,
         )
         return _shown(row, created=row["id"])
 

@@ -8,13 +8,17 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from app.applications.schemas import Deprecation
-from app.http.bodies import Input, name_of
+from app.http.bodies import Input, name_of, text_of
 from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.schemas import PersonOut
 from app.tables import RoomStatus
 
 RoomName = Annotated[str, name_of(255, "New Year Lottery")]
-Description = Annotated[str, Meta(max_length=2000)]
+Description = Annotated[str, text_of(2000)]
+SendsMail = Annotated[
+    bool,
+    Meta(description="Whether winners are told by mail, where the platform has a mail server."),
+]
 
 
 class RoomInput(Input):
@@ -25,6 +29,7 @@ class RoomInput(Input):
     appSettings: dict[str, Any] = msgspec.field(default_factory=dict)
     description: Description | None = None
     isPublic: bool = True
+    sendsMail: SendsMail = True
 
 
 class RoomChange(Input):
@@ -35,6 +40,7 @@ class RoomChange(Input):
     appSettings: dict[str, Any] | UnsetType = UNSET
     """Replaces the settings whole."""
     isPublic: bool | UnsetType = UNSET
+    sendsMail: SendsMail | UnsetType = UNSET
     status: RoomStatus | UnsetType = UNSET
     createdBy: Annotated[str, Meta(max_length=100)] | UnsetType = UNSET
     """Another ORGANIZER of the room, whose it is from now on."""
@@ -86,6 +92,7 @@ class RoomOut(msgspec.Struct):
     appManifestVersion: str
     status: RoomStatus
     isPublic: bool
+    sendsMail: SendsMail
     createdBy: str
     createdAt: str
     updatedAt: str
@@ -107,6 +114,7 @@ class RoomOut(msgspec.Struct):
             appManifestVersion=row["appManifestVersion"],
             status=RoomStatus(row["status"]),
             isPublic=row["isPublic"],
+            sendsMail=row["sendsMail"],
             createdBy=row["createdBy"],
             createdAt=timestamp(row["createdAt"]),
             updatedAt=timestamp(row["updatedAt"]),

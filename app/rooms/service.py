@@ -53,7 +53,8 @@ _LISTED = f"""
     x.id, x."createdAt", x."appId", x."appManifestVersion", json_build_object(
         'id', x.id, 'name', x.name, 'description', x.description, 'appId', x."appId",
         'appSettings', x."appSettings", 'appManifestVersion', x."appManifestVersion",
-        'status', x.status, 'isPublic', x."isPublic", 'createdBy', x."createdBy",
+        'status', x.status, 'isPublic', x."isPublic", 'sendsMail', x."sendsMail",
+        'createdBy', x."createdBy",
         'createdAt', {_moment('x."createdAt"')}, 'updatedAt', {_moment('x."updatedAt"')},
         'deletedAt', NULL,
         'organizer', json_build_object('id', o.id,
@@ -138,8 +139,23 @@ async def _without_hidden(row: asyncpg.Record) -> asyncpg.Record | Mapping[str, 
 async def show_room(member: Membership) -> asyncpg.Record | Mapping[str, Any]:
     """Read one room as `find_room`, to who is no moderator without what only those may see."""
     row = await find_room(member.room_id, to_moderator=member.moderates)
+    if reaches(member.rank, HELD_FROM[Right.READ_HIDDEN_SETTINGS]):
+        return row
+    return await _as_anybody_sees(row)
+
+
+async def shown_to_all(ids: Sequence[str]) -> Sequence[asyncpg.Record | Mapping[str, Any]]:
+    """Read rooms as anybody sees them who may see them at all, deleted ones too."""
+    organizer = named("o", "o.name", to_moderator=False, prefix="organizer")
+    rows = await fetch(
+        f"SELECT {_SHOWN}, {organizer} FROM rooms x {_JOINED} WHERE x.id = ANY($1)", ids
+    )
+    return [await _as_anybody_sees(row) for row in rows]
+
+
+async def _as_anybody_sees(row: asyncpg.Record) -> asyncpg.Record | Mapping[str, Any]:
     schema = await hiding_schema(row["appId"], row["appManifestVersion"])
-    if schema is None or reaches(member.rank, HELD_FROM[Right.READ_HIDDEN_SETTINGS]):
+    if schema is None:
         return row
     settings = public_settings(schema, msgspec.json.decode(row["appSettings"]))
     return {**row, "appSettings": msgspec.json.encode(settings)}
@@ -188,6 +204,7 @@ async def open_room(
     app_id: str,
     app_settings: Mapping[str, Any],
     is_public: bool,
+    sends_mail: bool,
 ) -> asyncpg.Record:
     """Open a room in DRAFT, locked to the app's present manifest; the creator organizes it.
 
@@ -208,6 +225,7 @@ async def open_room(
             appSettings=jsonb(app_settings),
             appManifestVersion=version,
             isPublic=is_public,
+            sendsMail=sends_mail,
             createdBy=user_id,
         )
         await room.save()

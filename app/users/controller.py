@@ -5,16 +5,19 @@ from typing import Annotated
 from litestar import Controller, Response, delete, get, patch
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
 from app.auth.guards import provide_caller, signed_in, still_signed_in
+from app.auth.service import utc_now
 from app.auth.tokens import AccessClaims
 from app.database.versions import Precondition
 from app.errors import Forbidden
+from app.http import archives
 from app.http.bodies import given
 from app.http.envelopes import Data, Success
 from app.http.preconditions import Resource, provide_precondition
-from app.users import service
+from app.users import export, service
 from app.users.schemas import DeletionPreview, UserChange, UserOut
 
 
@@ -73,6 +76,33 @@ class UserController(Controller):
             return Resource(Data(DeletionPreview.of(rooms)), person["version"])
         await service.delete_user(user_id, precondition)
         return Response(Data(Success()))
+
+
+@get(
+    "/users/me/export",
+    guards=[still_signed_in],
+    dependencies={"caller": Provide(provide_caller)},
+    security=[{"bearer": []}],
+    media_type=archives.MEDIA_TYPE,
+    tags=["users"],
+    summary="Everything about oneself",
+)
+async def export_oneself(caller: NamedDependency[AccessClaims]) -> Stream:
+    """Send everything that is kept about oneself: a ZIP archive of lists as JSON and as CSV.
+
+    README.txt in it says what each is. Tokens are kept as hashes alone and are not in it, nor is
+    what the backups and the logs of the server hold.
+    """
+    return archives.download("about-me.zip", _files_about(caller.sub), utc_now())
+
+
+def _files_about(user_id: str) -> archives.Files:
+    about = ["What is kept about you, each as JSON and as CSV.\n"]
+    about += [f"{part.name}: {part.about}" for part in export.PARTS]
+    yield "README.txt", archives.text("\n".join([*about, ""]))
+    for part in export.PARTS:
+        yield f"{part.name}.json", archives.json_of(part.pieces(user_id), part.documents)
+        yield f"{part.name}.csv", archives.csv_of([*part.columns], part.pieces(user_id))
 
 
 def _require_self(caller: AccessClaims, user_id: str) -> None:

@@ -9,6 +9,7 @@ from app.auth.revocation import spread
 from app.auth.sessions import end_sessions_within
 from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.database.versions import ANY, VERSION, Precondition
+from app.email_addresses import canonical_address
 from app.errors import Conflict, NotFound
 from app.participants.service import leave_everywhere
 from app.rooms.organizers import LeftRoom, leave_rooms, rooms_left_by
@@ -116,11 +117,12 @@ async def set_platform_administrator(email: str, *, is_administrator: bool) -> N
 
     Raises:
         NotFound: There is no such person.
+        NotAnAddress: The address is none.
     """
     found = await fetchval(
         'UPDATE users SET "isAdmin" = $2, "updatedAt" = now() '
         'WHERE email = $1 AND "deletedAt" IS NULL RETURNING id',
-        email.strip().lower(),
+        canonical_address(email),
         is_administrator,
     )
     if found is None:

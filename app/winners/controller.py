@@ -4,7 +4,7 @@ from typing import Annotated
 
 from litestar import Controller, delete, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
@@ -96,11 +96,14 @@ class WinnerController(Controller):
     tags=["winners"],
     summary="The room's winners, as CSV",
 )
-async def export_winners(member: NamedDependency[Membership]) -> Stream:
+async def export_winners(
+    member: NamedDependency[Membership], *, bom: FromQuery[bool] = False
+) -> Stream:
     """Send all winners for a spreadsheet, newest first; to moderators with their addresses.
 
     UTF-8, RFC 4180; the first line names the columns. A cell that a spreadsheet would compute
-    begins with an apostrophe. Who has left the room is shown without the address.
+    begins with an apostrophe. Who has left the room is shown without the address. With `bom` it
+    begins with a byte order mark, by which Excel knows UTF-8.
     """
     columns = {
         "id": "id",
@@ -113,4 +116,5 @@ async def export_winners(member: NamedDependency[Membership]) -> Stream:
         "metadata": "metadata",
         "createdAt": "createdAt",
     }
-    return spreadsheets.download("winners.csv", columns, service.read_winners(member))
+    rows = service.read_winners(member)
+    return spreadsheets.download("winners.csv", columns, rows, bom=bom)

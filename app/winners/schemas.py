@@ -7,7 +7,7 @@ import msgspec
 
 from app.http.bodies import Input, Metadata
 from app.http.envelopes import optional_timestamp, timestamp
-from app.participants.schemas import AttendeeOut, ParticipantOut
+from app.participants.schemas import AttendeeOut, ParticipantOut, metadata_of
 from app.tables import ParticipantRole
 
 
@@ -57,8 +57,7 @@ class WinnerOut(msgspec.Struct):
                 userId=row["userId"],
                 roomId=row["roomId"],
                 role=ParticipantRole(row["role"]),
-                metadata=row["participantMetadata"]
-                and msgspec.json.decode(row["participantMetadata"]),
+                **metadata_of(row["participantMetadata"], row["ownMetadata"]),
                 joinedAt=timestamp(row["joinedAt"]),
                 updatedAt=timestamp(row["participantUpdatedAt"]),
                 deletedAt=optional_timestamp(row["participantDeletedAt"]),

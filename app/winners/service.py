@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from app.database.caller import caller, told
 from app.database.engine import fetch, fetchrow, fetchval, in_transaction, jsonb, transaction
 from app.database.ids import new_id
 from app.database.listing import Listing, PageRequest
@@ -19,7 +20,7 @@ from app.tables import Participant, Prize, Room, RoomStatus, Winner
 
 _SHOWN = f"""
     x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt", x."deletedAt",
-    p."userId", p.role, p.metadata AS "participantMetadata", p."joinedAt",
+    p."userId", p.role, p.metadata AS "participantMetadata", p."ownMetadata", p."joinedAt",
     p."updatedAt" AS "participantUpdatedAt", p."deletedAt" AS "participantDeletedAt",
     z.name AS "prizeName", z.description AS "prizeDescription", z."imageUrl" AS "prizeImageUrl",
     x.{VERSION}
@@ -86,12 +87,18 @@ async def find_winner(member: Membership, winner_id: str) -> asyncpg.Record:
     return row
 
 
+async def shown_to_all(ids: Sequence[str]) -> Sequence[asyncpg.Record]:
+    """Read winners as anybody sees them who may see the room, revoked ones too."""
+    return await fetch(f"SELECT {_TO_OTHERS} FROM winners x {_JOINED} WHERE x.id = ANY($1)", ids)
+
+
 # One statement, so one transaction and one round trip. The locks are taken in the order room,
 # participant, prize: the room stays ACTIVE and the participant stays in it until the award is
 # committed, and the prize's row decides who gets the last unit.
 _AWARD = f"""
     WITH room AS (
-        SELECT id FROM {Room.alive()} r WHERE id = $2 AND status = 'ACTIVE' FOR SHARE
+        SELECT id FROM {Room.alive()} r
+        WHERE id = $2 AND status = 'ACTIVE' AND {told("$6")} FOR SHARE
     ), participant AS (
         SELECT p.id, p."roomId" FROM {Participant.alive()} p, room
         WHERE p.id = $3 AND p."roomId" = room.id AND p.role <> 'VIEWER' FOR SHARE OF p
@@ -126,7 +133,7 @@ async def award(
         PrizeExhausted: No unit is left.
         Conflict: The participant holds this prize already, or can't win.
     """
-    wanted = _Wanted(new_id(), participant_id, prize_id, jsonb(metadata))
+    wanted = _Wanted(new_id(), participant_id, prize_id, jsonb(metadata), caller())
     if in_transaction():
         return await _award_alone(member, wanted)
     return await awards.serve(member.room_id, wanted, lambda: _award_alone(member, wanted))
@@ -139,6 +146,7 @@ class _Wanted(NamedTuple):
     participant_id: str
     prize_id: str
     metadata: str | None
+    caller: str
 
 
 async def _award_alone(member: Membership, wanted: _Wanted) -> asyncpg.Record:
@@ -149,6 +157,7 @@ async def _award_alone(member: Membership, wanted: _Wanted) -> asyncpg.Record:
         wanted.participant_id,
         wanted.prize_id,
         wanted.metadata,
+        wanted.caller,
     )
     if won is None:
         raise await _why_not(member, wanted.participant_id, wanted.prize_id)
@@ -161,7 +170,8 @@ async def _award_alone(member: Membership, wanted: _Wanted) -> asyncpg.Record:
 # index serves it: PostgreSQL would look for those who are named among all that are in the room.
 _LOCK = f"""
     WITH room AS (
-        SELECT id FROM {Room.alive()} r WHERE id = $1 AND status = 'ACTIVE' FOR SHARE
+        SELECT id FROM {Room.alive()} r
+        WHERE id = $1 AND status = 'ACTIVE' AND {told("$4")} FOR SHARE
     ), participant AS (
         SELECT p.id FROM {Participant.alive()} p
         WHERE p.id = ANY($2) AND p."roomId" || '' = $1 AND EXISTS (SELECT FROM room)
@@ -208,10 +218,11 @@ _AWARD_TOGETHER = f"""
 
 async def _award_together(room_id: str, turn: Sequence[_Wanted]) -> Sequence[asyncpg.Record | None]:
     """Award those who can be, in the order in which they asked, in one transaction."""
-    winners, participants, prizes, metadata = map(list, zip(*turn, strict=True))
+    winners, participants, prizes, metadata, callers = map(list, zip(*turn, strict=True))
+    told_caller = ", ".join(sorted(set(callers)))
     won: Sequence[asyncpg.Record] = []
     async with transaction():
-        if await fetch(_LOCK, room_id, participants, prizes):
+        if await fetch(_LOCK, room_id, participants, prizes, told_caller):
             won = await fetch(_AWARD_TOGETHER, room_id, participants, prizes, winners, metadata)
     AWARDS.inc(len(won))
     by_id = {row["id"]: row for row in won}
@@ -245,10 +256,10 @@ async def revoke(member: Membership, winner_id: str, precondition: Precondition 
         PreconditionFailed: It is not the winner that the caller has seen.
     """
     revoked = await fetchrow(
-        """
+        f"""
         WITH prize AS (
             SELECT z.id FROM prizes z JOIN winners w ON w."prizeId" = z.id
-            WHERE w.id = $1 AND w."roomId" = $2 FOR NO KEY UPDATE OF z
+            WHERE w.id = $1 AND w."roomId" = $2 AND {told("$4")} FOR NO KEY UPDATE OF z
         ), winner AS (
             UPDATE winners w SET "deletedAt" = now() FROM prize
             WHERE w.id = $1 AND w."prizeId" = prize.id AND w."deletedAt" IS NULL
@@ -261,6 +272,7 @@ async def revoke(member: Membership, winner_id: str, precondition: Precondition 
         winner_id,
         member.room_id,
         None if precondition.versions is None else list(precondition.versions),
+        caller(),
     )
     if revoked is None:
         precondition.check(await find_winner(member, winner_id))

@@ -212,3 +212,16 @@ async def test_every_form_and_every_change_of_a_role_is_recorded(staff: httpx.As
     assert (role["tableName"], role["rowId"]) == ("participants", participant["id"])
     assert json.loads(role["before"])["role"] == "PARTICIPANT"
     assert json.loads(role["after"])["role"] == "MODERATOR"
+
+
+async def test_address_that_could_be_taken_for_another_names_nobody(
+    staff: httpx.AsyncClient,
+) -> None:
+    await factories.user(email="mike@example.com")
+    odd = "mi\u212ae@example.com"
+    made = await submit(staff, "platform-administrator", email=odd, isAdmin=True)
+    ended = await submit(staff, "revoke-sessions", email=odd, reason="stolen")
+    assert "could be taken for another" in made
+    assert "could be taken for another" in ended
+    assert await fetchval('SELECT count(*) FROM users WHERE "isAdmin"') == 0
+    assert await recorded() == set()

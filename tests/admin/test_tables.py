@@ -307,7 +307,8 @@ async def test_what_is_deleted_stays_as_it_was_and_is_only_marked(
         assert answer.status_code == 204, (table, answer.text)
         after = await stored(table, ids[table])
         assert after["deletedAt"] is not None
-        same = set(before.keys()) - {"deletedAt", "updatedAt", "quantityRemaining"}
+        ended = {"deletedAt", "participantUntil", "publicUntil"}
+        same = set(before.keys()) - {*ended, "updatedAt", "quantityRemaining"}
         assert {name: after[name] for name in same} == {name: before[name] for name in same}
         assert "deleted already" in words(await staff.delete(row_url(table, ids[table])))
     assert (await stored("prizes", ids["prizes"]))["quantityRemaining"] == 2
@@ -556,6 +557,7 @@ async def test_nobody_reads_or_writes_without_signing_in(
 
     await fetch("DELETE FROM sessions WHERE \"deviceInfo\" = 'tests'")
     await fetch('DELETE FROM users WHERE "isAdmin"')
+    await fetch("DELETE FROM outbox WHERE type = 'person.deleted'")
     assert await everything() == before
 
 
@@ -588,3 +590,21 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     for path in page.STATIC.iterdir():
         text = path.read_text().replace("XMLHttpRequest", "")
         assert "http" not in text.replace("http://www.w3.org/2000/svg", ""), path
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [" \u00c9lodie@B\u00fccher.example ", "\u00c9LODIE", "@b\u00fccher.example", "xn--BCHER-kva"],
+)
+async def test_people_are_found_by_an_address_as_it_is_typed(
+    staff: httpx.AsyncClient, typed: str
+) -> None:
+    person = await factories.user(email="\u00e9lodie@xn--bcher-kva.example")
+    await factories.user(email="somebody@example.org")
+    url = "/admin/api/tables/users/"
+
+    listed = await staff.get(url, params={"email": typed})
+    picked = await staff.get(f"{url}ids/", params={"search": typed, "limit": "5"})
+
+    assert [row["id"] for row in listed.json()["rows"]] == [person["id"]]
+    assert picked.json() == {person["id"]: person["email"]}

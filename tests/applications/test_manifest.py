@@ -152,6 +152,12 @@ def test_version_of_absurd_length_is_refused() -> None:
     assert set(pointers) == {"/meta/version"}
 
 
+@pytest.mark.parametrize("member", ["name", "description"])
+def test_what_an_app_is_called_has_something_to_see_and_shows_what_it_says(member: str) -> None:
+    meta = {"name": "x", "version": "1.0.0", member: "six \u202eno"}
+    assert faults(manifest(meta=meta)).keys() == {f"/meta/{member}"}
+
+
 def _raw_faults(document: object) -> list[dict[str, str]]:
     with pytest.raises(InvalidManifest) as caught:
         parse_manifest(document)

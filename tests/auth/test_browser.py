@@ -4,10 +4,9 @@ import json
 import os
 import re
 import shutil
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -17,6 +16,7 @@ import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
 from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, providing
+from tests.loopback import listening
 from tests.server import free_port, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -45,13 +45,8 @@ class FrontEnd(BaseHTTPRequestHandler):
 
 @contextmanager
 def front_end() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), FrontEnd)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(FrontEnd) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def fragment_of(page: Page) -> dict[str, str]:

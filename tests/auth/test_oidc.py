@@ -686,3 +686,40 @@ async def test_sign_in_with_a_provider_is_limited(
     tokens_in(await sign_in(browser, provider))
     assert (await browser.get(START)).status_code == 302
     assert (await browser.get(START)).status_code == 429
+
+
+@pytest.mark.parametrize("address", ["mi\u212ae@example.com", "\uff4dike@example.com", "mike"])
+async def test_address_that_could_be_taken_for_another_is_nobodys(
+    browser: httpx.AsyncClient, provider: TestProvider, address: str
+) -> None:
+    await factories.user(email="mike@example.com")
+    before = await fetch("SELECT * FROM users")
+    location = await sign_in(browser, provider, email=address)
+    assert location == f"{FAILED}&reason=EMAIL_NOT_VERIFIED"
+    assert await fetch("SELECT * FROM users") == before
+
+
+async def test_known_identity_comes_in_whatever_its_address_looks_like(
+    browser: httpx.AsyncClient, provider: TestProvider
+) -> None:
+    await sign_in(browser, provider)
+    tokens_in(await sign_in(browser, provider, email="mi\u212ae@example.com"))
+    assert await counts() == (1, 2)
+
+
+async def test_one_domain_in_two_spellings_is_one_person(
+    browser: httpx.AsyncClient, provider: TestProvider
+) -> None:
+    await sign_in(browser, provider, email="Erin@BÜCHER.de")
+    tokens_in(await sign_in(browser, provider, OTHER, sub="x", email="erin@xn--bcher-kva.de"))
+    assert await fetchval("SELECT email FROM users") == "erin@xn--bcher-kva.de"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("gpj\u202eexe", "gpj exe"), ("\u3164", None), ("A\nB", "A B")]
+)
+async def test_name_that_would_mislead_is_cleaned_and_keeps_nobody_out(
+    browser: httpx.AsyncClient, provider: TestProvider, said: str, kept: str | None
+) -> None:
+    tokens_in(await sign_in(browser, provider, name=said))
+    assert await fetchval("SELECT name FROM users") == kept

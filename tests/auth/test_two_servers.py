@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections import Counter
@@ -20,6 +19,7 @@ from app.database.embedded.server import EmbeddedServer
 from app.database.listener import APPLICATION_NAME
 from app.settings import PROJECT_ROOT
 from tests.auth.conftest import ALICE, PASSWORD, Tokens, bearer
+from tests.postgres import restart
 from tests.server import Server, free_port
 from tests.waiting import eventually
 
@@ -227,13 +227,6 @@ async def test_restarted_postgresql_is_heard_again(client: httpx.AsyncClient, pl
     await asyncio.to_thread(restart, place.postgres)
     await until_ready(client, place)
     await revoke_on_one(client, place)
-
-
-def restart(server: EmbeddedServer) -> None:
-    postmaster = psutil.Process(int((server.data / "postmaster.pid").read_text().split()[0]))
-    postmaster.send_signal(signal.SIGINT)
-    postmaster.wait(30)
-    server.join()
 
 
 async def statuses(client: httpx.AsyncClient, place: Place) -> Counter[int]:

@@ -28,11 +28,13 @@ class Size(msgspec.Struct, frozen=True):
 
 
 def id_of(kind: str, number: int) -> str:
-    """Return the id of the n-th row: u(ser), r(oom), p(articipant), z (prize), w(inner)."""
+    """Return the id of the n-th row: u(ser), r(oom), p(articipant), z (prize), w(inner),
+    q(uiz), o(ne round), a(nswer)."""
     return f"{kind}{number:024}"
 
 
 BIG_ROOM = id_of("r", 1)
+MOST_QUIZZES, ROUNDS, MOST_ANSWERS = 2_000, 10, 2_000
 
 
 async def load(size: Size, tell: Callable[[str], object] = lambda _: None) -> None:
@@ -101,7 +103,42 @@ def _statements(size: Size) -> Iterator[tuple[str, str]]:
             "p.\"joinedAt\" FROM participants p WHERE p.id LIKE '%0' OR p.id LIKE '%5'"
         ),
     )
+    yield from _quizzes(size, made)
     yield "vacuumed and analyzed", "VACUUM ANALYZE"
+
+
+def _quizzes(size: Size, made: Callable[[str, str], str]) -> Iterator[tuple[str, str]]:
+    quizzes = min(MOST_QUIZZES, size.rooms, size.participants // ROUNDS)
+    answers = min(MOST_ANSWERS, quizzes)
+    question = '{"id": "q", "text": "?", "options": ["a", "b"]}'
+    moment = "now() - i * interval '1 minute'"
+    quiz = f"1 + i / {ROUNDS}"
+    every = f"FROM generate_series(0, {quizzes * ROUNDS} - 1) i"
+    yield (
+        f"{quizzes:,} quizzes",
+        (
+            f'INSERT INTO quizzes (id, "roomId", number) SELECT {made("q", "i")}, '
+            f"{made('r', 'i')}, 1 FROM generate_series(1, {quizzes}) i"
+        ),
+    )
+    yield (
+        f"{ROUNDS} rounds of each",
+        (
+            'INSERT INTO rounds (id, "roomId", "quizId", question, "correctIndex", '
+            '"questionIndex", "totalQuestions", "shownAt", "closedAt") '
+            f"SELECT {made('o', 'i')}, {made('r', quiz)}, {made('q', quiz)}, '{question}', 1, 0, "
+            f"{ROUNDS}, {moment}, {moment} {every}"
+        ),
+    )
+    yield (
+        f"{answers:,} answers of one round, and one of each other",
+        (
+            'INSERT INTO answers (id, "roundId", "participantId", "answerIndex", "isCorrect", '
+            '"isWinning", "responseTimeMs", "answeredAt") '
+            f"SELECT {made('a', 'i')}, {made('o', f'CASE WHEN i < {answers} THEN 7 ELSE i END')}, "
+            f"{made('p', 'i')}, 1, true, i = 7 OR i >= {answers}, 700, {moment} {every}"
+        ),
+    )
 
 
 async def main() -> None:

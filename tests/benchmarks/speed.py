@@ -216,6 +216,7 @@ def award_of(first: int, prizes: int) -> str:
         "$3": f"('p' || lpad({number}::text, 24, '0'))",
         "$4": f"('b' || lpad(({first} + {number} % {prizes})::text, 24, '0'))",
         "$5": "NULL::jsonb",
+        "$6": "'benchmark'",
     }
     return re.sub(r"\$\d", lambda place: values[place[0]], _AWARD)
 

@@ -1,7 +1,9 @@
 """A backup holds every row, and restores into an empty database only."""
 
 import asyncio
+import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -107,6 +109,36 @@ async def test_an_interrupted_backup_leaves_nothing(
             await running
     await holder.close()
     assert files_in(tmp_path) == []
+
+
+@pytest.mark.usefixtures("no_umask")
+async def test_nobody_else_may_read_a_backup_from_its_first_byte_on(
+    migrated_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even who keeps open what a killed backup left, which everybody might read."""
+    monkeypatch.setattr(DB, "pool", None)
+    monkeypatch.setitem(DB.config, "dsn", migrated_database)
+    file, unfinished = tmp_path / "x.dump", tmp_path / "x.dump.part"
+    unfinished.touch()
+    holder = await asyncpg.connect(migrated_database)
+    with unfinished.open("rb") as former:
+        async with holder.transaction():
+            await holder.execute("LOCK TABLE rooms IN ACCESS EXCLUSIVE MODE")
+            running = asyncio.create_task(backup.backup(file))
+            await eventually(lambda: is_waited_for(holder, "rooms"))
+            assert oct(unfinished.stat().st_mode) == "0o100600"
+        await running
+        assert former.read() == b""
+    await holder.close()
+    assert oct(file.stat().st_mode) == "0o100600"
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Give files the modes that whoever makes them asks for."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
 
 
 def files_in(directory: Path) -> list[Path]:

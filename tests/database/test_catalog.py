@@ -357,9 +357,11 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     )
     participants.columns["userId"] = TEXT_OR_NULL
     participants.columns["email"] = TEXT_OR_NULL
+    participants.columns["ownMetadata"] = JSON_OR_NULL
     participants.columns["name"] = TEXT_OR_NULL
     participants.columns["acceptedAt"] = TIME_OR_NULL
     participants.columns["participantUntil"] = TIME_OR_NULL
+    expected.tables["rooms"].columns["publicUntil"] = TIME_OR_NULL
     participants.indexes["participants_email_roomId_key"] = (
         'UNIQUE btree (email, "roomId") WHERE (email IS NOT NULL)'
     )
@@ -390,6 +392,9 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         indexes=dict([index("room_counts", "roomId", "idx")]),
         constraints={"room_counts_pkey": "PRIMARY KEY (slot)"},
     )
+    expected.tables.update(event_tables())
+    expected.tables.update(mail_tables())
+    expected.tables["rooms"].columns["sendsMail"] = Column("boolean", default="true")
     expected.tables["task_runs"] = expected_task_runs()
     expected.tables["idempotency_keys"] = expected_idempotency_keys()
     expected.tables["identities"] = expected_identities()
@@ -406,8 +411,12 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
 
     found = await read(bare_database)
     expected.tables.update(draw_tables(found))
+    expected.tables.update(quiz_tables())
+    expected.tables["events"].indexes["events_quiz_idx"] = (
+        "btree (\"position\") WHERE (type ~~ 'quiz.%'::text)"
+    )
     audited = {name for name, table in found.tables.items() if table.triggers}
-    assert audited == {*the_plans_catalog().tables, "audit_log", "draws", "draw_entrants"}
+    assert audited == {*the_plans_catalog().tables, "audit_log", *OF_OURS}
     for name in audited:
         expected.tables[name].triggers.update(found.tables[name].triggers)
     assert set(found.functions) == {
@@ -418,11 +427,220 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "count_in_room(text,text,bigint)",
         "cancel_draws_of_deleted_room()",
         "keep_draw()",
+        "record_account_in_draw()",
+        "record_deleted_room_in_draw()",
+        "record_draw_by_hand()",
+        "record_emptied_participants_in_draw()",
+        "record_emptied_prizes_in_draw()",
+        "record_emptied_winners_in_draw()",
+        "record_participants_in_draw()",
+        "record_prizes_in_draw()",
+        "record_rooms_in_draw()",
+        "record_winners_in_draw()",
         "note_end_of_participation()",
+        "note_end_of_publicity()",
         "refuse_change_of_draw()",
+        "tell(text,text,text,jsonb)",
+        "tell_of_room()",
+        "tell_of_prize()",
+        "tell_of_draw()",
+        "tell_of_participants()",
+        "tell_of_winners()",
+        "tell_of_deleted_person()",
+        "tell_of_emptying()",
+        "is_room(text)",
+        "tell_of_quiz()",
+        "tell_of_answer()",
     }
     expected.functions.update(found.functions)
     assert differences(expected, found) == []
+
+
+OF_OURS = ("draws", "draw_entrants", "quizzes", "rounds", "answers")
+"""Tables that we added, with triggers."""
+
+
+def reference(column: str, table: str) -> str:
+    return f'FOREIGN KEY ("{column}") REFERENCES {table}(id) ON UPDATE CASCADE ON DELETE CASCADE'
+
+
+def quiz_tables() -> dict[str, Table]:
+    number = Column("integer")
+    return {
+        "quizzes": Table(
+            {
+                "id": text(),
+                "roomId": text(),
+                "number": number,
+                "startedAt": time(default=NOW),
+                "finishedAt": TIME_OR_NULL,
+            },
+            {"quizzes_roomId_number_key": 'UNIQUE btree ("roomId", number)'},
+            {
+                "quizzes_pkey": "PRIMARY KEY (id)",
+                "quizzes_roomId_fkey": reference("roomId", "rooms"),
+                "quizzes_number_check": "CHECK ((number >= 1))",
+                "quizzes_finishedAt_check": 'CHECK (("finishedAt" >= "startedAt"))',
+            },
+        ),
+        "rounds": Table(
+            {
+                "id": text(),
+                "roomId": text(),
+                "quizId": text(),
+                "question": Column("jsonb"),
+                **dict.fromkeys(("correctIndex", "questionIndex", "totalQuestions"), number),
+                "shownAt": time(),
+                "endsAt": TIME_OR_NULL,
+                "closedAt": TIME_OR_NULL,
+            },
+            {
+                "rounds_roomId_open_key": 'UNIQUE btree ("roomId") WHERE ("closedAt" IS NULL)',
+                "rounds_roomId_shownAt_id_idx": 'btree ("roomId", "shownAt", id)',
+                "rounds_quizId_idx": 'btree ("quizId")',
+            },
+            {
+                "rounds_pkey": "PRIMARY KEY (id)",
+                "rounds_roomId_fkey": reference("roomId", "rooms"),
+                "rounds_quizId_fkey": reference("quizId", "quizzes"),
+                "rounds_correctIndex_check": 'CHECK (("correctIndex" >= 0))',
+                "rounds_questionIndex_check": (
+                    'CHECK ((("questionIndex" >= 0) AND ("questionIndex" < "totalQuestions")))'
+                ),
+                "rounds_endsAt_check": 'CHECK (("endsAt" >= "shownAt"))',
+                "rounds_closedAt_check": (
+                    'CHECK ((("closedAt" >= "shownAt") AND '
+                    '(("endsAt" IS NULL) OR ("closedAt" <= "endsAt"))))'
+                ),
+            },
+        ),
+        "answers": Table(
+            {
+                "id": text(),
+                "roundId": text(),
+                "participantId": text(),
+                **dict.fromkeys(("answerIndex", "responseTimeMs"), number),
+                **dict.fromkeys(("isCorrect", "isWinning"), Column("boolean")),
+                "answeredAt": time(),
+                "winnerId": TEXT_OR_NULL,
+            },
+            {
+                "answers_roundId_participantId_key": 'UNIQUE btree ("roundId", "participantId")',
+                "answers_roundId_winning_key": 'UNIQUE btree ("roundId") WHERE "isWinning"',
+                "answers_roundId_answeredAt_id_idx": 'btree ("roundId", "answeredAt", id)',
+                "answers_participantId_idx": 'btree ("participantId")',
+            },
+            {
+                "answers_pkey": "PRIMARY KEY (id)",
+                "answers_roundId_fkey": reference("roundId", "rounds"),
+                "answers_participantId_fkey": reference("participantId", "participants"),
+                "answers_answerIndex_check": 'CHECK (("answerIndex" >= 0))',
+                "answers_responseTimeMs_check": 'CHECK (("responseTimeMs" >= 0))',
+                "answers_isWinning_check": 'CHECK (("isCorrect" OR (NOT "isWinning")))',
+                "answers_winnerId_check": 'CHECK (("isWinning" OR ("winnerId" IS NULL)))',
+            },
+        ),
+    }
+
+
+def event_tables() -> dict[str, Table]:
+    identity = Column("bigint", default="GENERATED ALWAYS AS IDENTITY")
+    return {
+        "outbox": Table(
+            columns={
+                "seq": identity,
+                "id": text(default="(gen_random_uuid())::text"),
+                "type": text(),
+                "roomId": TEXT_OR_NULL,
+                "subject": TEXT_OR_NULL,
+                "details": JSON_OR_NULL,
+                "createdAt": time(default=NOW),
+            },
+            indexes={},
+            constraints={"outbox_pkey": "PRIMARY KEY (seq)"},
+        ),
+        "events": Table(
+            columns={
+                "position": identity,
+                **{name: text() for name in ("id", "type", "roomId", "audience")},
+                "subject": TEXT_OR_NULL,
+                "person": TEXT_OR_NULL,
+                "content": Column("json"),
+                "createdAt": time(),
+            },
+            indexes={
+                "events_roomId_position_idx": 'btree ("roomId", "position")',
+                "events_person_position_idx": (
+                    'btree (person, "position") WHERE (person IS NOT NULL)'
+                ),
+                "events_subject_idx": "btree (subject) WHERE (person IS NULL)",
+            },
+            constraints={
+                "events_pkey": 'PRIMARY KEY ("position")',
+                "events_audience_check": (
+                    "CHECK ((audience = ANY (ARRAY['readers'::text, 'members'::text])))"
+                ),
+            },
+        ),
+        "event_log": Table(
+            columns={"id": Column("integer"), "epoch": text()},
+            indexes={},
+            constraints={
+                "event_log_pkey": "PRIMARY KEY (id)",
+                "event_log_id_check": "CHECK ((id = 1))",
+            },
+        ),
+        "event_tickets": Table(
+            columns={"id": text(), "token": Column("jsonb"), "expiresAt": time()},
+            indexes={"event_tickets_expiresAt_idx": 'btree ("expiresAt")'},
+            constraints={"event_tickets_pkey": "PRIMARY KEY (id)"},
+        ),
+    }
+
+
+def mail_tables() -> dict[str, Table]:
+    kinds = "CHECK ((kind = 'you-won'::text))"
+    return {
+        "mails": Table(
+            columns={
+                **{name: text() for name in ("id", "kind", "roomId", "cause", "language")},
+                "recipient": TEXT_OR_NULL,
+                "status": text(),
+                "attempts": Column("integer", default="0"),
+                "nextAttemptAt": time(default=NOW),
+                "sentAt": TIME_OR_NULL,
+                "lastError": TEXT_OR_NULL,
+                "createdAt": time(default=NOW),
+            },
+            indexes={
+                "mails_due_idx": ("btree (\"nextAttemptAt\") WHERE (status = 'PENDING'::text)"),
+                "mails_kind_cause_key": "UNIQUE btree (kind, cause)",
+                "mails_createdAt_idx": 'btree ("createdAt")',
+                "mails_roomId_idx": 'btree ("roomId")',
+            },
+            constraints={
+                "mails_pkey": "PRIMARY KEY (id)",
+                "mails_roomId_fkey": reference("roomId", "rooms"),
+                "mails_kind_check": kinds,
+                "mails_status_check": (
+                    "CHECK ((status = ANY (ARRAY['KEPT'::text, 'PENDING'::text, 'SENT'::text, "
+                    "'FAILED'::text, 'DROPPED'::text])))"
+                ),
+                "mails_sentAt_check": (
+                    "CHECK (((status = 'SENT'::text) = (\"sentAt\" IS NOT NULL)))"
+                ),
+                "mails_recipient_check": (
+                    "CHECK (((status <> 'SENT'::text) OR (recipient IS NOT NULL)))"
+                ),
+                "mails_attempts_check": "CHECK ((attempts >= 0))",
+            },
+        ),
+        "mail_stops": Table(
+            columns={"id": text(), "kind": text(), "createdAt": time(default=NOW)},
+            indexes={},
+            constraints={"mail_stops_pkey": "PRIMARY KEY (id)", "mail_stops_kind_check": kinds},
+        ),
+    }
 
 
 def expected_task_runs() -> Table:

@@ -23,6 +23,7 @@ from app.database.engine import DB, EMBEDDED
 from app.piccolo_app import APP_CONFIG
 from app.settings import Environment, Settings
 from app.tables import TABLES, RoomStatus, TokenBlacklist
+from tests.database.prisma_databases import migrate_with_prisma
 
 LAST = migrations.migration_files()[-1].name
 
@@ -351,36 +352,64 @@ async def test_a_backfill_that_stopped_between_app_and_rooms_is_finished(
     assert result.stdout.startswith("[1/1] app_new: 2.1.0, 2 rooms locked\n")
 
 
-async def test_adopt_prisma_takes_a_database_over_and_says_so_once(
+async def test_adopt_prisma_tells_takes_a_database_over_and_says_so_once(
     litestar: Invoke, connection: asyncpg.Connection
 ) -> None:
-    ddl = Path(__file__).with_name("prisma")
-    for path in [*sorted(ddl.glob("2*.sql")), ddl / "_prisma_migrations.sql"]:
-        await connection.execute(path.read_text())
+    await migrate_with_prisma(connection, "auth_redesign")
+    await connection.execute("CREATE TABLE newsletter (address TEXT)")
 
+    asked = await litestar("adopt-prisma", "--dry-run")
     first = await litestar("adopt-prisma")
     second = await litestar("adopt-prisma")
+    checked = await litestar("check")
 
-    assert first.exit_code == 0
-    assert "checking every table, column, constraint and index" in first.stdout
+    findings = (
+        "Compared with the state of auth_redesign:\n"
+        "Reconciled, 5:\n"
+        "  table newsletter is not this service's: it stays as it is\n"
+        "  address of user u_alice is 'Alice@Example.com': it becomes alice@example.com\n"
+        "  address of user u_gone is 'Gone@Example.com': it becomes gone@example.com\n"
+    )
+    assert (asked.exit_code, first.exit_code) == (0, 0)
+    assert findings in asked.stdout
+    assert findings in first.stdout
+    assert asked.stdout.endswith(
+        "It can be adopted: it is in the state of auth_redesign. Nothing has changed.\n"
+    )
     assert first.stdout.endswith("Adopted: it was in the state of auth_redesign.\n")
     assert (second.exit_code, second.stdout) == (0, "This database is ours already.\n")
+    assert checked.stdout == (
+        "Somebody else's, not compared: table newsletter.\nTables, migrations and database agree.\n"
+    )
 
 
-async def test_adopt_prisma_names_each_fault_on_a_line(
+async def test_adopt_prisma_tells_what_it_would_do_and_what_it_refuses(
     litestar: Invoke, connection: asyncpg.Connection
 ) -> None:
-    ddl = Path(__file__).with_name("prisma")
-    for path in [*sorted(ddl.glob("2*.sql")), ddl / "_prisma_migrations.sql"]:
-        await connection.execute(path.read_text())
-    await connection.execute('DROP INDEX "rooms_status_idx"; ALTER TABLE users ADD age INT')
+    await migrate_with_prisma(connection, "auth_redesign")
+    await connection.execute('DROP INDEX "rooms_status_idx"; ALTER TABLE users DROP avatar')
 
     result = await litestar("adopt-prisma")
 
     assert result.exit_code == 1
+    assert "  index rooms_status_idx is missing: it is made\n" in result.stdout
     assert result.stderr.splitlines() == [
-        "index rooms_status_idx is missing (as of auth_redesign)",
-        "column users.age is not in the migrations (as of auth_redesign)",
+        "Refused, 1:",
+        "  column users.avatar is missing",
+        "Error: This database was not adopted; nothing in it has changed.",
+    ]
+
+
+async def test_adopt_prisma_says_on_a_line_what_it_did_not_get_to_compare(
+    litestar: Invoke,
+) -> None:
+    result = await litestar("adopt-prisma")
+
+    assert result.stderr.splitlines() == [
+        (
+            "there is no table _prisma_migrations, and not all tables of the plan: Prisma did not"
+            " make this one"
+        ),
         "Error: This database was not adopted; nothing in it has changed.",
     ]
 

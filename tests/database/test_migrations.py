@@ -471,13 +471,16 @@ async def test_who_won_a_prize_twice_is_named(db: Any) -> None:
 
 
 @pytest.mark.usefixtures("bare_database")
-async def test_a_file_without_sql_is_refused(folder: Path) -> None:
+async def test_a_file_without_sql_or_an_id_of_its_own_is_refused(folder: Path) -> None:
     path = folder / "app_2999_01_01t00_00_00_000000.py"
     path.write_text('ID = "2999-01-01T00:00:00:000000"\n')
     with pytest.raises(MigrationError, match="has no SQL: it needs UP and DOWN"):
         await upgrade()
     path.write_text('ID = "2998-01-01T00:00:00:000000"\n')
     with pytest.raises(MigrationError, match="should have the ID 2999-01-01T00:00:00:000000"):
+        await upgrade()
+    shutil.copy(path, folder / "app_2999_01_01t00_00_00_000000_too.py")
+    with pytest.raises(MigrationError, match="have the same ID 2999-01-01T00:00:00:000000"):
         await upgrade()
     path.rename(folder / "mine.py")
     with pytest.raises(MigrationError, match=r"mine\.py is not named app_<time stamp>_<name>\.py"):

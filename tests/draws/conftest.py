@@ -138,7 +138,8 @@ def publish(monkeypatch: pytest.MonkeyPatch) -> Publish:
     chain = drand.CHAINS[drand.QUICKNET]
 
     def publish(until: timedelta) -> None:
-        due = datetime.now(UTC) + until
+        moment = datetime.now(UTC) + until
+        due = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
         genesis = due - (vectors.ROUND - 1) * chain.period
         monkeypatch.setitem(drand.CHAINS, drand.QUICKNET, chain._replace(genesis=genesis))
 

@@ -1,8 +1,8 @@
 """A process whose children take a step of a draw and kill themselves before one of its statements.
 
-Reads `step statement guard` from its input, one a line, and answers `killed`, `done` or what was
-refused. Children are forked, so that the application is imported once. With the guard `loose` no
-transaction holds the statements together.
+Reads `database step statement guard` from its input, one a line, and answers `killed`, `done` or
+what was refused. Children are forked, so that the application is imported once. With the guard
+`loose` no transaction holds the statements together.
 """
 
 import asyncio
@@ -64,8 +64,9 @@ async def take(step: str) -> str:
     return "done"
 
 
-def live(step: str, statement: int, guard: str, answer: int) -> None:
+def live(database: str, step: str, statement: int, guard: str, answer: int) -> None:
     """Be the child."""
+    DB.connect_to(database)
     die_before(statement)
     if guard == "loose":
         for module in (announcing, closing, drawing, cancelling):
@@ -74,14 +75,13 @@ def live(step: str, statement: int, guard: str, answer: int) -> None:
     os._exit(0)
 
 
-def main(dsn: str) -> None:
-    DB.connect_to(dsn)
+def main() -> None:
     for line in sys.stdin:
-        step, statement, guard = line.split()
+        database, step, statement, guard = line.split()
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            live(step, int(statement), guard, writing)
+            live(database, step, int(statement), guard, writing)
         os.close(writing)
         with os.fdopen(reading) as said:
             told = said.read()
@@ -91,4 +91,4 @@ def main(dsn: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

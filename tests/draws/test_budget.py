@@ -1,19 +1,22 @@
 """What rankings may take from everybody else."""
 
 import asyncio
+import threading
 from typing import Any
 
+import asyncpg
 import pytest
 
 from app.database.engine import DB, fetchval
-from app.draws import closing, drawing
+from app.draws import closing, controller, drawing, schemas
 from app.draws.announcing import announce
 from app.draws.closing import close
 from app.draws.drawing import draw
+from app.draws.reading import shown_to_all as draws_shown_to_all
 from app.draws.tickets import first_ranked
 from app.participants.service import Membership, staff_membership
 from tests import factories
-from tests.draws.conftest import Stage, terms
+from tests.draws.conftest import Stage, terms, weigh
 from tests.waiting import eventually
 
 DRAWS = 15
@@ -63,6 +66,7 @@ async def test_rankings_take_one_connection_however_many_wait(
 async def test_more_tickets_than_can_be_ranked_are_refused_with_the_figure(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await weigh("ann", {"tickets": 2})
     await stage.announce(onePrizeEach=False, weightKey="tickets")
     monkeypatch.setattr(closing, "MOST_HASHES", 5)
     error = await stage.refused(409, "POST", "/1/close")
@@ -71,3 +75,39 @@ async def test_more_tickets_than_can_be_ranked_are_refused_with_the_figure(
     assert details["tickets"] * details["orders"] > 5
     monkeypatch.setattr(closing, "MOST_HASHES", details["tickets"] * details["orders"])
     assert (await stage.ok("POST", "/1/close"))["status"] == "CLOSED"
+
+
+@pytest.mark.parametrize("path", ["/1/record", "/1"])
+async def test_others_are_answered_while_a_long_answer_is_made(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    genuine = {"/1/record": schemas.record_of, "/1": schemas.DrawOut.of}[path]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(row: asyncpg.Record) -> Any:
+        begun.set()
+        assert go_on.wait(10), "nobody else had a turn"
+        return genuine(row)
+
+    reason = "x" * 500
+    people = [{"participantId": name, "reason": reason} for name in ("ann", "ben", "cem")]
+    monkeypatch.setattr(schemas, "LONG_CHARACTERS", len(reason))
+    await stage.announce(exclusions=people)
+    monkeypatch.setattr(controller, "record_of", slow)
+    monkeypatch.setattr(schemas.DrawOut, "of", slow)
+    asking = asyncio.create_task(stage.send("GET", path, by=None))
+    await eventually(lambda: asyncio.sleep(0, begun.is_set()))
+    assert (await stage.client.get("/api/v1/rooms/room")).is_success
+    go_on.set()
+    answer = (await asking).json()
+    assert (answer if path.endswith("record") else answer["data"])["exclusions"] == people
+
+
+async def test_what_may_be_long_is_in_no_list_and_in_no_event(stage: Stage) -> None:
+    announced = await stage.announce(exclusions=[{"participantId": "ann", "reason": "Works here."}])
+    assert len(announced["exclusions"]) == 1
+    [listed] = (await stage.send("GET", by=None)).json()["data"]
+    long = {"exclusions", "winners", "leftOut", "passed", "unawarded"}
+    assert announced.keys() - listed.keys() == long
+    [told] = await draws_shown_to_all([announced["id"]])
+    assert not long & {*told.keys()}

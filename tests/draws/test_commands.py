@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from app.draws.command_line import draws
 from app.draws.record import Record
 from app.settings import PROJECT_ROOT
-from tests.draws import records
+from tests.draws import records, vectors
 
 
 def verify(folder: Path, record: Record, entrants_txt: bytes = records.ENTRANTS_TXT) -> Result:
@@ -57,6 +57,40 @@ def test_a_draw_that_was_never_closed_has_no_list(tmp_path: Path) -> None:
     verify(tmp_path, records.cancelled_early(), b"")
     result = CliRunner().invoke(draws, ["verify", str(tmp_path / "record.json")])
     assert result.exit_code == 0, result.output
+
+    for step in ("entrants   no list", "plan       no plan"):
+        assert f"- {step} was fixed: it was cancelled before the close\n" in result.output
+
+
+def test_a_list_that_is_missing_is_asked_for(tmp_path: Path) -> None:
+    verify(tmp_path, records.drawn())
+    result = CliRunner().invoke(draws, ["verify", str(tmp_path / "record.json")])
+    assert result.exit_code == 2
+    assert "Give entrants.txt, too" in result.output
+    assert "✗" not in result.output
+    verify(tmp_path, records.short_of_entrants(), b"")
+    result = CliRunner().invoke(draws, ["verify", str(tmp_path / "record.json")])
+    assert result.exit_code == 0, result.output
+
+
+def test_what_the_winners_do_not_tell_is_said_of_them(tmp_path: Path) -> None:
+    at_once = verify(tmp_path, records.changed(records.drawn(), immediate=True)).output
+    assert "Drawn at once: nobody could check the commitment beforehand.\n" in at_once
+    assert "Nothing came in from outside.\n" in at_once
+    assert "1 excluded: “works here” (1).\n" in at_once
+    assert "at once" not in verify(tmp_path, records.drawn()).output
+    assert "dice: “42615”\n" in verify(tmp_path, records.dice()).output
+    drand = records.all_drawn()[2]
+    assert f"drand round {vectors.ROUND}: {drand.public}\n" in verify(tmp_path, drand).output
+    assert "taken back from the winner w1" in verify(tmp_path, records.redrawn()).output
+    assert "1 turn(s) went to the next" in verify(tmp_path, records.passed_over({"bob"})).output
+    assert "(place 2, unawarded: HOLDS_PRIZE)" in verify(tmp_path, records.unawarded()).output
+
+
+def test_a_record_can_do_nothing_to_the_terminal(tmp_path: Path) -> None:
+    reason = "\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}all right\n✓ naïve"
+    result = verify(tmp_path, records.changed(records.cancelled(), reason=reason))
+    assert "Cancelled: \\x1b[2J\\u202eall right\\n✓ naïve\n" in result.output
 
 
 def test_undrawn_units_are_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -212,16 +213,36 @@ async def test_weights_come_from_the_metadata(stage: Stage) -> None:
     await weigh("ben", {"tickets": 1000})
     await weigh("cem", {"other": 2})
     await weigh("dan", {"tickets": 5.0})
+    await weigh("eva", {"tickets": "12"})
     await stage.announce(weightKey="tickets")
     await stage.ok("POST", "/1/close")
     await stage.ok("POST", "/1/draw")
     record, entrants = await stage.files()
-    assert entrants == b"ann 3\nben 1000\ncem 1\ndan 5\neva 1\n"
+    assert entrants == b"ann 3\nben 1000\ncem 1\ndan 5\neva 12\n"
     assert check(record, entrants).passed
 
 
 @pytest.mark.parametrize(
-    "weight", [0, 0.0, -1, 1001, 1001.0, 1.5, 1e30, "3", "3\n4", None, True, [], {"a": 1}, "x 1"]
+    "weight",
+    [
+        0,
+        0.0,
+        -1,
+        1001,
+        1001.0,
+        1.5,
+        1e30,
+        "0",
+        "1001",
+        "3\n4",
+        " 3",
+        "٣",
+        None,
+        True,
+        [],
+        {"a": 1},
+        "x 1",
+    ],
 )
 async def test_another_weight_is_refused_naming_the_participants(stage: Stage, weight: Any) -> None:
     await weigh("ann", {"tickets": weight})
@@ -232,6 +253,15 @@ async def test_another_weight_is_refused_naming_the_participants(stage: Stage, w
     assert error["details"]["participants"] == ["ann", "cem"]
     await weigh("ann", {})
     await weigh("cem", {})
+    assert (await stage.ok("POST", "/1/close"))["entrantCount"] == 5
+
+
+async def test_a_weight_that_nobody_has_is_misspelled(stage: Stage) -> None:
+    await weigh("ann", {"tickets": 3})
+    await stage.announce(weightKey="tikets")
+    error = await stage.refused(409, "POST", "/1/close")
+    assert error["message"].startswith('Nobody has "tikets" in the metadata')
+    await weigh("ann", {"tikets": 3})
     assert (await stage.ok("POST", "/1/close"))["entrantCount"] == 5
 
 
@@ -321,9 +351,15 @@ async def test_the_signature_of_another_round_is_refused(stage: Stage, publish: 
     await stage.refused(400, "POST", "/1/draw", json={"signature": vectors.SIGNATURE})
 
 
-async def test_a_past_round_is_refused_when_the_draw_closes(stage: Stage, publish: Publish) -> None:
+async def test_a_past_round_is_not_announced(stage: Stage, publish: Publish) -> None:
     publish(NOW)
+    error = await stage.refused(400, "POST", json={"entropy": DRAND})
+    assert "already" in error["details"]["fields"]["$.entropy.round"]
+
+
+async def test_a_past_round_is_refused_when_the_draw_closes(stage: Stage, publish: Publish) -> None:
     await stage.announce(entropy=DRAND)
+    publish(NOW)
     error = await stage.refused(409, "POST", "/1/close")
     assert "not in the future" in error["message"]
 
@@ -337,19 +373,26 @@ async def test_a_past_round_is_refused_when_the_draw_closes(stage: Stage, publis
         ({"prizes": [{"id": "none"}, {"id": "foreign"}]}, {"$.prizes[0].id", "$.prizes[1].id"}),
         ({"onePrizeEach": 1}, {"$.onePrizeEach"}),
         ({"weightKey": ""}, {"$.weightKey"}),
-        ({"exclusions": [{"participantId": "ann"}]}, {"$.exclusions[0]"}),
+        ({"exclusions": [{"participantId": "ann"}]}, {"$.exclusions[0].reason"}),
         (
             {"exclusions": [{"participantId": "elsewhere", "reason": "x"}]},
             {"$.exclusions[0].participantId"},
         ),
         ({"exclusions": [{"participantId": "ann", "reason": "x"}] * 2}, {"$.exclusions"}),
+        (
+            {"exclusions": [{"participantId": "ann", "reason": "\u200b"}]},
+            {"$.exclusions[0].reason"},
+        ),
+        ({"entropy": {**TEXT, "label": "six \u202eno"}}, {"$.entropy.label"}),
+        ({"entropy": {**TEXT, "label": "two\nlines"}}, {"$.entropy.label"}),
+        ({"entropy": {**TEXT, "label": "\u200b"}}, {"$.entropy.label"}),
         ({"entropy": {"kind": "moon"}}, {"$.entropy.kind"}),
-        ({"entropy": {"kind": "text"}}, {"$.entropy"}),
+        ({"entropy": {"kind": "text"}}, {"$.entropy.label"}),
         ({"entropy": {**DRAND, "chain": "0" * 64}}, {"$.entropy.chain"}),
         ({"entropy": {**DRAND, "round": 2**53 - 1}}, {"$.entropy.round"}),
         ({"entropy": TEXT, "immediate": True}, {"$.immediate"}),
-        ({"entropy": {"kind": "text", "label": "x"}}, {"$.entropy"}),
-        ({"entropy": {**TEXT, "format": {"alphabet": "0-9"}}}, {"$.entropy.format"}),
+        ({"entropy": {"kind": "text", "label": "x"}}, {"$.entropy.format"}),
+        ({"entropy": {**TEXT, "format": {"alphabet": "0-9"}}}, LENGTH),
         ({"entropy": {**TEXT, "format": {"alphabet": "a-z", "length": 1}}}, ALPHABET),
         ({"entropy": {**TEXT, "format": {"alphabet": "0-9", "length": 0}}}, LENGTH),
         ({"entropy": {**TEXT, "format": {"alphabet": "0-9", "length": 1001}}}, LENGTH),
@@ -410,9 +453,9 @@ async def test_a_reason_may_come_in_the_query_and_is_needed(stage: Stage) -> Non
     await stage.announce()
     error = await stage.refused(400, "DELETE", "/1")
     assert list(error["details"]["fields"]) == ["$.reason"]
-    for refused in ("", "x" * 501):
+    for refused in ("", "x" * 501, "\u200b", "niar \u202eon"):
         await stage.refused(400, "DELETE", "/1", json={"reason": refused})
-        error = await stage.refused(400, "DELETE", f"/1?reason={refused}")
+        error = await stage.refused(400, "DELETE", f"/1?reason={quote(refused)}")
         assert list(error["details"]["fields"]) == ["$.reason"]
     await stage.ok("DELETE", "/1?reason=Rain")
     assert (await stage.ok("GET", "/1"))["reason"] == "Rain"
@@ -498,10 +541,11 @@ async def test_draws_of_a_private_room_are_its_members(
     await fetch('UPDATE rooms SET "isPublic" = false')
     await stage.announce()
     await stage.ok("POST", "/1/close")
-    for public, status in ((True, 200), (False, expected)):
+    for public, status in ((False, expected), (True, 200)):
         await fetch('UPDATE rooms SET "isPublic" = $1', public)
         for path in READINGS:
             assert (await stage.send("GET", path, by=by)).status_code == status
+    await fetch('UPDATE rooms SET "isPublic" = false')
     if by == "outsider":
         for method, path, body in STEPS:
             assert (await stage.send(method, path, by=by, json=body)).status_code == 404

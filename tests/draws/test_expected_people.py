@@ -27,3 +27,22 @@ async def test_who_has_no_account_is_an_entrant_and_wins(
     assert [each["participantId"] for each in record["winners"]] == [waiting]
     rows = await fetch('SELECT "participantId", "prizeId" FROM winners WHERE "deletedAt" IS NULL')
     assert [tuple(row) for row in rows] == [(waiting, prize["id"])]
+
+
+async def test_who_has_an_account_only_since_still_sees_a_deleted_private_room_s_draws(
+    client: httpx.AsyncClient, organizer: asyncpg.Record, headers: Headers
+) -> None:
+    room = await factories.room(organizer, isPublic=False)
+    base = f"/api/v1/rooms/{room['id']}"
+    await factories.prize(room["id"])
+    await client.post(f"{base}/participants", json={"email": "asked@example.org"}, headers=headers)
+    await client.post(f"{base}/draws", json={"immediate": True}, headers=headers)
+    assert (await client.delete(base, headers=headers)).is_success
+
+    statuses = {}
+    for address in ("asked@example.org", "stranger@example.org"):
+        person = await factories.user(email=address, emailVerified=factories.now())
+        bearer = await factories.bearer(person)
+        answer = await client.get(f"{base}/draws/1/record", headers=bearer)
+        statuses[address] = answer.status_code
+    assert statuses == {"asked@example.org": 200, "stranger@example.org": 404}

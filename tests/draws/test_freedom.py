@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 import msgspec
 import pytest
@@ -14,8 +16,20 @@ from app.draws import announcing, drawing
 from app.draws.closing import REVOKED
 from app.draws.ranking import Plan, draw_winners, seed_of
 from app.draws.record import check, read_entrants
-from tests.draws.conftest import PLAYERS, TEXT, Stage, check_stock, moderator, terms, weigh
+from tests.draws import vectors
+from tests.draws.conftest import (
+    PLAYERS,
+    TEXT,
+    Publish,
+    Stage,
+    check_stock,
+    drand_round,
+    moderator,
+    terms,
+    weigh,
+)
 from tests.logged import LINES
+from tests.waiting import eventually, is_held_up
 
 ROOM = "/api/v1/rooms/room"
 
@@ -187,7 +201,7 @@ async def test_each_immediate_draw_leaves_its_number_whatever_becomes_of_it(stag
         await stage.ok("DELETE", f"/{number}", json={"reason": "not this one"})
         shown = await record(stage, number)
         assert (shown["immediate"], shown["status"]) == (True, "CANCELLED")
-    await weigh("ann", {})
+    await weigh("ann", {"tickets": 1})
     drawn = await stage.ok("POST", json={"immediate": True, "weightKey": "tickets"})
     assert (drawn["number"], drawn["status"]) == (4, "DRAWN")
     assert [number for number, _ in await statuses()] == [1, 2, 3, 4]
@@ -217,7 +231,7 @@ async def test_an_immediate_draw_with_a_key_is_one_draw_however_often_it_is_sent
     for _ in range(3):
         answer = await ask(stage, "POST", path, json=body, key="k")
         assert (answer.status_code, answer.json()["error"]["details"]["number"]) == (409, 1)
-    await weigh("ann", {})
+    await weigh("ann", {"tickets": 1})
     drawn = await ask(stage, "POST", path, json=body, key="k")
     assert (drawn.status_code, drawn.json()["data"]["status"]) == (201, "DRAWN")
     again = await ask(stage, "POST", path, json=body, key="k")
@@ -299,6 +313,20 @@ async def test_whoever_is_gone_before_the_close_is_shown(stage: Stage) -> None:
     await done(stage, "PATCH", f"{people}/dan", json={"role": "VIEWER"})
     await done(stage, "DELETE", f"{people}/dan")
     assert await left_out(stage) == {"left": ["ann", "ben", "cem", "dan"]}
+
+
+async def test_who_is_taken_out_while_it_is_announced_is_shown(stage: Stage, database: str) -> None:
+    """Though that was asked for before, and had to wait for the announcement."""
+    connection = await asyncpg.connect(database)
+    async with connection.transaction():
+        await connection.execute("UPDATE participants SET role = 'VIEWER' WHERE id = 'eva'")
+        announcing = asyncio.create_task(stage.announce())
+        assert await is_held_up(announcing)
+        removing = asyncio.create_task(done(stage, "DELETE", f"{ROOM}/participants/ann"))
+        await eventually(lambda: fetchval("SELECT count(*) > 1 FROM pg_locks WHERE NOT granted"))
+    await asyncio.gather(announcing, removing)
+    await connection.close()
+    assert await left_out(stage) == {"left": ["ann"]}
 
 
 async def test_who_comes_back_takes_part(stage: Stage) -> None:
@@ -491,6 +519,26 @@ async def test_of_a_room_that_was_public_for_a_time_strangers_see_what_was_publi
             assert (await stage.send("GET", f"/2{name}", by="ann")).status_code == 200
 
 
+@pytest.mark.parametrize("end", ["DELETE", "PATCH"])
+async def test_what_was_announced_in_private_and_shown_in_public_stays_public(
+    stage: Stage, end: str
+) -> None:
+    await done(stage, "PATCH", ROOM, json={"isPublic": False})
+    one = [{"id": "book", "quantity": 1}]
+    await stage.drawn(prizes=one)
+    assert await read_by(stage, None) == [404] * 4
+    await done(stage, "PATCH", ROOM, json={"isPublic": True})
+    before = await stage.files()
+    await done(stage, end, ROOM, json={"isPublic": False} if end == "PATCH" else None)
+    if end == "PATCH":
+        await stage.drawn(prizes=one)
+    for by in (None, "outsider"):
+        assert await read_by(stage, by) == [200] * 4
+        assert await stage.files(by=by) == before
+        listed = (await stage.send("GET", "", by=by)).json()["data"]
+        assert [each["number"] for each in listed] == [1]
+
+
 @pytest.mark.parametrize("closed", [False, True])
 async def test_a_room_that_is_deleted_cancels_its_open_draw_for_all_to_see(
     stage: Stage, *, closed: bool
@@ -553,3 +601,65 @@ async def test_what_was_announced_is_drawn_whatever_is_changed_meanwhile(stage: 
     assert (await stage.files())[1] == entrants
     await record(stage)
     await check_stock()
+
+
+# The clock is nobody's: it may be set back, and another server's may be behind.
+
+
+async def set_back(column: str) -> None:
+    """Let a step have been taken an hour from now."""
+    async with transaction():
+        await fetch("SET LOCAL session_replication_role = replica")
+        await fetch(f'UPDATE draws SET "{column}" = "{column}" + interval \'1 hour\'')
+
+
+@pytest.mark.parametrize("end", ["draw", "cancel", "delete the room"])
+@pytest.mark.parametrize("column", ["announcedAt", "closedAt"])
+async def test_a_true_record_checks_out_though_the_clock_was_set_back(
+    stage: Stage, column: str, end: str
+) -> None:
+    await stage.announce()
+    if column == "announcedAt":
+        await set_back(column)
+    await stage.ok("POST", "/1/close")
+    if column == "closedAt":
+        await set_back(column)
+    if end == "cancel":
+        await stage.ok("DELETE", "/1", json={"reason": "Rain."})
+    elif end == "delete the room":
+        await done(stage, "DELETE", ROOM)
+    else:
+        await stage.ok("POST", "/1/draw")
+    await record(stage)
+
+
+async def test_a_clock_that_is_set_back_while_it_draws_is_no_harm(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fix = drawing._fix_input
+
+    async def fix_and_set_back(*arguments: Any) -> None:
+        await fix(*arguments)
+        await set_back("readyAt")
+
+    monkeypatch.setattr(drawing, "_fix_input", fix_and_set_back)
+    await stage.drawn()
+    await record(stage)
+
+
+async def test_a_round_was_published_before_it_was_fixed_though_the_clock_was_set_back(
+    stage: Stage, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.announce(entropy=drand_round())
+    await stage.ok("POST", "/1/close")
+    genuine = drawing._drand_entropy
+
+    async def ask_before(announced: asyncpg.Record, *arguments: Any) -> Any:
+        publish(timedelta(seconds=-1))
+        found = await genuine(announced, *arguments)
+        publish(timedelta(hours=1))
+        return found
+
+    monkeypatch.setattr(drawing, "_drand_entropy", ask_before)
+    await stage.ok("POST", "/1/draw", json={"signature": vectors.SIGNATURE})
+    await record(stage)

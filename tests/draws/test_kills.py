@@ -39,31 +39,37 @@ MOST_STATEMENTS = 60
 Take = Callable[..., Awaitable[str]]
 
 
-@pytest.fixture
-async def take(room: str) -> AsyncIterator[Take]:
-    """Return a function that lets a process take a step and die before one of its statements."""
+@pytest.fixture(scope="module")
+async def mortal() -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.draws.mortal", room),
+        *(sys.executable, "-m", "tests.draws.mortal"),
         cwd=PROJECT_ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
+    yield process
     assert process.stdin is not None
-    assert process.stdout is not None
-    to, of = process.stdin, process.stdout
+    process.stdin.close()
+    await process.wait()
+
+
+@pytest.fixture
+def take(mortal: asyncio.subprocess.Process, room: str) -> Take:
+    """Return a function that lets a process take a step and die before one of its statements."""
+    assert mortal.stdin is not None
+    assert mortal.stdout is not None
+    to, of = mortal.stdin, mortal.stdout
 
     async def take(step: str, statement: int = 0, guard: str = "guarded") -> str:
         for _ in range(int(ORPHAN_SECONDS / PAUSE_SECONDS)):
-            to.write(f"{step} {statement} {guard}\n".encode())
+            to.write(f"{room} {step} {statement} {guard}\n".encode())
             said = (await of.readline()).decode().strip()
             if "under way" not in said:
                 break
             await asyncio.sleep(PAUSE_SECONDS)
         return said
 
-    yield take
-    to.close()
-    await process.wait()
+    return take
 
 
 async def killed_before_each_statement(take: Take, step: str, *statuses: str) -> None:
@@ -149,7 +155,7 @@ async def test_what_was_left_ready_is_finished_with_the_input_that_was_fixed(
     winners = await expected(b"42615")
     # Whoever tries something else now learns nothing and changes nothing.
     other = await stage.refused(409, "POST", "/1/draw", json={"public": "11111"})
-    assert other["message"] == "This draw has another public input."
+    assert other["message"] == "This draw has another public input already, which its answer shows."
     assert other["details"] == {}
     await stage.refused(409, "DELETE", "/1", json={"reason": "not the one I like"})
     assert (await stage.refused(409, "POST", json={}))["details"] == {}

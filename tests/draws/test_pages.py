@@ -4,8 +4,10 @@ import base64
 import io
 import os
 import random
+import re
 import shutil
 from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,17 +22,20 @@ from playwright.async_api import (
     Browser,
     ConsoleMessage,
     Page,
+    Route,
     ViewportSize,
     async_playwright,
     expect,
 )
 
+from app.database.ids import new_id
 from app.draws.record import Record
 from tests.conftest import fresh_database
 from tests.draws import records, vectors
 from tests.draws.conftest import Stage
 from tests.draws.test_record import LATER_ACCUSATIONS
 from tests.server import Server, serving
+from tests.waiting import eventually
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
@@ -49,6 +54,10 @@ WAIT_MILLISECONDS = 30_000
 MUTATIONS = 80
 """Of each kind of record."""
 VERIFY = (Path(__file__).parents[2] / "app/draws/pages/verify.html").as_uri()
+REFUSED = re.compile(r"responded with a status of (404|429|503)|ERR_FAILED")
+"""Browsers log what was not answered, which is no error of the page."""
+STREAMS = re.compile("/events[?]")
+POLL_MILLISECONDS, RETRY_MILLISECONDS, FOLLOWING_MILLISECONDS = 4_000, 20_000, 30_000
 GOOD, BAD = "✓ This draw checks out.", "✗ This draw does not check out."
 PICTURES = os.environ.get("DRAW_PICTURES")
 """A folder for screenshots of the pages; those of the README are in `app/draws/pages`."""
@@ -129,7 +138,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
 
 
 def is_error(said: ConsoleMessage) -> bool:
-    return said.type == "error" and "404 (Not Found)" not in said.text
+    return said.type == "error" and not REFUSED.search(said.text)
 
 
 async def picture(page: Page, name: str) -> None:
@@ -152,7 +161,8 @@ async def test_an_audience_follows_a_draw_and_checks_it(
     await expect(page.locator("#entropy")).to_have_text("Three dice on stage: 3 digits from 1 to 6")
     await expect(page.locator("#digest")).to_be_hidden()
     await expect(page.locator("#invitation")).to_contain_text("as soon as it is drawn")
-    await page.wait_for_function("document.getElementById('code').naturalWidth > 0")
+    # The page's policy forbids what `wait_for_function` would evaluate.
+    await expect(page.locator("#code")).not_to_have_js_property("naturalWidth", 0)
     await picture(page, "announced")
 
     await ok(organizer.post(f"{draws}/1/close"))
@@ -165,6 +175,7 @@ async def test_an_audience_follows_a_draw_and_checks_it(
     for index, win in enumerate(drawn["winners"]):
         name = people.get(win["participantId"], "Charlie Davis")
         await expect(page.locator("#winners li").nth(index)).to_contain_text(name)
+    await expect(page.locator("#entropy")).to_have_text("Three dice on stage: 426")
     record = (await organizer.get(f"{draws}/1/record")).json()
     await expect(page.locator("#digest")).to_have_text(record["recordDigest"])
     assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
@@ -179,6 +190,146 @@ async def test_an_audience_follows_a_draw_and_checks_it(
     await expect(page.locator("#digest code")).to_have_text(record["recordDigest"])
     assert await fits(page)
     await picture(page, "checked")
+
+
+async def announced(page: Page, organizer: httpx.AsyncClient, server: Server) -> str:
+    """Show a new draw on a page whose clock stands still, and return where the draws are."""
+    draws = f"{await opened(organizer)}/draws"
+    await ok(organizer.post(draws))
+    await page.clock.install()
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
+    await page.goto(f"{server.url}{draws}/1")
+    await expect(page.locator("#status")).to_have_text("ANNOUNCED")
+    return draws
+
+
+async def following(page: Page) -> None:
+    await until(page, "stream.readyState === EventSource.OPEN && !isReading")
+
+
+async def until(page: Page, expression: str) -> None:
+    """Wait for what the page's policy lets no test await within it."""
+    await eventually(lambda: page.evaluate(expression))
+
+
+async def test_a_page_hears_of_each_step_and_asks_for_nothing_meanwhile(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    draws = await announced(page, organizer, server)
+    await following(page)
+    asked: list[str] = []
+    page.on("request", lambda each: asked.append(each.url.rpartition("/")[2]))
+    # No time passes here, so what is shown is told by the stream.
+    await ok(organizer.post(f"{draws}/1/close"))
+    await expect(page.locator("#status")).to_have_text("CLOSED")
+    await ok(organizer.patch(draws.removesuffix("/draws"), json={"name": "Ball"}))
+    await until(page, "namesAreOld")
+    await page.clock.run_for(FOLLOWING_MILLISECONDS - 1)
+    assert asked == ["1"]
+    await page.clock.run_for(1)
+    await expect(page.locator("#title")).to_have_text("Ball: draw 1")
+    assert asked == ["1", "1", "prizes?limit=1000", draws.split("/")[2]]
+
+    await ok(organizer.post(f"{draws}/1/draw", json={}))
+    await expect(page.locator("#digest")).to_be_visible()
+    assert await page.evaluate("stream.readyState === EventSource.CLOSED")
+    asked.clear()
+    await page.clock.run_for(10 * FOLLOWING_MILLISECONDS)
+    assert asked == []
+
+
+async def test_a_stream_that_died_unnoticed_is_made_up_for(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    draws = await announced(page, organizer, server)
+    await following(page)
+    await page.evaluate("OF_THE_DRAW.forEach((type) => stream.removeEventListener(type, refresh))")
+    await ok(organizer.post(f"{draws}/1/close"))
+    await page.clock.run_for(FOLLOWING_MILLISECONDS)
+    await expect(page.locator("#status")).to_have_text("CLOSED")
+
+
+@pytest.mark.parametrize("status", [404, 429, 503, None])
+async def test_a_page_that_can_not_follow_asks_until_it_can(
+    page: Page, server: Server, organizer: httpx.AsyncClient, status: int | None
+) -> None:
+    async def refuse(route: Route) -> None:
+        await (route.abort() if status is None else route.fulfill(status=status, body="{}"))
+
+    await page.route(STREAMS, refuse)
+    draws = await announced(page, organizer, server)
+    await until(page, "stream.readyState !== EventSource.OPEN && !isReading")
+    await ok(organizer.post(f"{draws}/1/close"))
+    await page.clock.run_for(POLL_MILLISECONDS - 1)
+    await page.evaluate("stream.dispatchEvent(new Event('error'))")
+    await page.clock.run_for(1)
+    await expect(page.locator("#status")).to_have_text("CLOSED")
+
+    await page.unroute(STREAMS)
+    await until(page, "!isReading")
+    await page.clock.run_for(RETRY_MILLISECONDS)
+    await following(page)
+    await ok(organizer.request("DELETE", f"{draws}/1", json={"reason": "Rain."}))
+    await expect(page.locator("#message")).to_have_text("Cancelled: Rain.")
+
+
+async def test_a_draw_is_shown_on_when_its_room_turns_private(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    draws = await announced(page, organizer, server)
+    await following(page)
+    await ok(organizer.patch(draws.removesuffix("/draws"), json={"isPublic": False}))
+    await until(page, "stream.readyState === EventSource.CLOSED && !isReading")
+    await ok(organizer.post(f"{draws}/1/close"))
+    await page.clock.run_for(POLL_MILLISECONDS)
+    await expect(page.locator("#status")).to_have_text("CLOSED")
+    await expect(page.locator("#title")).to_have_text("Picnic: draw 1")
+    await expect(page.locator("#prizes")).to_contain_text("Cake")
+
+
+async def test_asking_stays_within_what_anonymous_visitors_may(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    await page.route(STREAMS, lambda route: route.fulfill(status=429, body="{}"))
+    await announced(page, organizer, server)
+    asked: list[str] = []
+    page.on("request", lambda each: asked.append(each.url))
+    for _ in range(60_000 // POLL_MILLISECONDS):
+        await until(page, "!isReading")
+        await page.clock.run_for(POLL_MILLISECONDS)
+    await until(page, "!isReading")
+    assert 15 <= len(asked) <= 18
+
+
+async def test_a_page_that_is_refused_waits_as_long_as_it_is_told(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    draws = await announced(page, organizer, server)
+    await following(page)
+    refusal = {"status": 429, "headers": {"Retry-After": "50"}, "body": "{}"}
+    await page.route(re.compile("/draws/1$"), lambda route: route.fulfill(**refusal))
+    await ok(organizer.post(f"{draws}/1/close"))
+    await expect(page.locator("#message")).to_contain_text("Too many ask")
+    await page.unroute_all()
+    await page.clock.run_for(49_000)
+    await expect(page.locator("#status")).to_have_text("ANNOUNCED")
+    await page.clock.run_for(1_000)
+    await expect(page.locator("#status")).to_have_text("CLOSED")
+    await expect(page.locator("#message")).to_be_empty()
+
+
+async def test_a_draw_that_was_shown_is_not_taken_for_gone(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    draws = await announced(page, organizer, server)
+    await following(page)
+    # As a proxy answers while the server restarts.
+    await page.route(re.compile("/draws/1$"), lambda route: route.fulfill(status=404, body="-"))
+    await ok(organizer.post(f"{draws}/1/close"))
+    await expect(page.locator("#message")).to_contain_text("trying again")
+    await page.unroute_all()
+    await page.clock.run_for(POLL_MILLISECONDS)
+    await expect(page.locator("#status")).to_have_text("CLOSED")
 
 
 async def test_the_code_to_scan_leads_to_the_check(
@@ -206,14 +357,223 @@ async def test_a_cancelled_draw_shows_why(
     await expect(page.locator("#message")).to_have_text("Cancelled: Rain <b>all</b> day.")
     assert await fits(page)
     await page.goto(f"{server.url}/verify")
-    await page.fill("#address", f"{PUBLIC_URL}{room}/draws/1")
+    await page.fill("#address", f"{server.url}{room}/draws/1")
     # It was never closed, so there is no list to fetch.
     await page.click("button")
     await expect(page.locator("#verdict")).to_have_text("Cancelled: Rain <b>all</b> day.")
+    await expect(page.locator("#steps .void")).to_have_text(
+        [f"No {what} was fixed: it was cancelled before the close" for what in ("list", "plan")]
+    )
     for address, said in {f"{room}/draws/2": "no such public draw", "x": "An address ends"}.items():
         await page.fill("#address", address)
         await page.click("button")
         await expect(page.locator("#verdict")).to_contain_text(said)
+        await expect(page.locator("#steps li")).to_have_count(0)
+
+
+async def test_an_address_leads_to_this_server_or_nowhere(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    await ok(organizer.post(f"{room}/draws", json={"immediate": True}))
+    path, host = f"{room}/draws/1", server.url.removeprefix("http://")
+    await page.goto(f"{server.url}/verify")
+    asked: list[str] = []
+    page.on("request", lambda each: asked.append(each.url))
+    for elsewhere in ("https://events.example.org", "events.example.org", f"{server.url}/other"):
+        await page.fill("#address", f"{elsewhere}{path}")
+        await page.click("button")
+        await expect(page.locator("#verdict")).to_contain_text(f"leads to {elsewhere}.")
+        await expect(page.locator("#verdict")).to_contain_text(f"This page asks {host} alone")
+    assert asked == []
+    for here in (
+        path,
+        f"{server.url}{path}",
+        f"{host}{path}?x=1",
+        f"{server.url}/verify?draw={quote(path, safe='')}",
+        f"HTTP://{host}/api/v1{path}/record",
+    ):
+        await page.fill("#address", here)
+        await page.click("button")
+        await expect(page.locator("#verdict")).to_have_text(GOOD)
+        asked.clear()
+
+
+async def test_a_check_by_address_names_the_winners_as_the_screen_does(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    await ok(organizer.post(f"{room}/prizes", json={"name": "Tea"}))
+    people = await joined(organizer, room, "<b>Ann</b>", None)
+    drawn = await ok(organizer.post(f"{room}/draws", json={"immediate": True}))
+    [second, first] = (await organizer.get(f"{room}/winners")).json()["data"]
+    await ok(organizer.delete(f"{room}/winners/{second['id']}"))
+    names = {people[0]: "<b>Ann</b>", people[1]: f"Participant …{people[1][-5:]}"}
+    taken = {second["participantId"]: " (taken back since)", first["participantId"]: ""}
+    prizes = {first["prizeId"]: first["prize"]["name"], second["prizeId"]: second["prize"]["name"]}
+    await page.set_viewport_size(PHONE)
+    await page.goto(f"{server.url}/verify?draw={room}/draws/1")
+    await expect(page.locator("#winners b")).to_have_text(
+        [
+            f"{prizes[win['prizeId']]} → {names[win['participantId']]}{taken[win['participantId']]}"
+            for win in drawn["winners"]
+        ]
+    )
+    ids = [f"{win['prizeId']} → {win['participantId']} (place" for win in drawn["winners"]]
+    await expect(page.locator("#winners span")).to_contain_text(ids)
+    await expect(page.locator("#notes")).to_contain_text("Drawn at once")
+    await expect(page.locator("#notes")).to_contain_text("what this server calls people")
+    assert await fits(page)
+
+    # A room that is not shown names nobody, and what it drew still checks out.
+    await ok(organizer.patch(room, json={"isPublic": False}))
+    await page.reload()
+    await expect(page.locator("#verdict")).to_have_text(GOOD)
+    await expect(page.locator("#winners span")).to_contain_text(ids)
+    await expect(page.locator("#winners b")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("status", "said"), [(429, "Too many ask from here"), (503, "not ready")])
+@pytest.mark.parametrize("file", ["record", "entrants.txt"])
+async def test_what_could_not_be_fetched_is_no_wrong_draw(
+    page: Page, server: Server, organizer: httpx.AsyncClient, status: int, said: str, file: str
+) -> None:
+    room = await opened(organizer)
+    await ok(organizer.post(f"{room}/draws", json={"immediate": True}))
+    await page.route(re.compile(f"/{file}$"), lambda route: route.fulfill(status=status, body="{}"))
+    await page.goto(f"{server.url}/verify?draw={room}/draws/1")
+    await expect(page.locator("#verdict")).to_contain_text(said)
+    await expect(page.locator("#steps li")).to_have_count(0)
+
+
+async def joined(organizer: httpx.AsyncClient, room: str, *names: str | None) -> list[str]:
+    """Bring people in, and return their ids as participants."""
+    people = [
+        {"email": f"{new_id()}@example.org", **({} if name is None else {"name": name})}
+        for name in names
+    ]
+    added = [await ok(organizer.post(f"{room}/participants", json=person)) for person in people]
+    return [person["id"] for person in added]
+
+
+async def test_a_drawn_page_tells_what_went_into_the_draw(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    _, *staff = await joined(organizer, room, "<b>Ann</b>", "Ben", "Cem")
+    reasons = [{"participantId": each, "reason": "<i>Works</i> here."} for each in staff]
+    await ok(organizer.post(f"{room}/draws", json={"exclusions": reasons}))
+    await page.goto(f"{server.url}{room}/draws/1")
+    excluded = "2 excluded: “<i>Works</i> here.” (2)"
+    await expect(page.locator("#facts li")).to_have_text([excluded])
+    await expect(page.locator("#entropy")).to_have_text("Nothing")
+    await expect(page.locator("#chosen")).to_have_text(", chosen before anything else")
+    await ok(organizer.post(f"{room}/draws/1/close"))
+    await ok(organizer.post(f"{room}/draws/1/draw"))
+    await expect(page.locator("#entropy")).to_have_text("Nothing came in from outside.")
+    await expect(page.locator("#facts li")).to_have_text([excluded])
+    await expect(page.locator("#winners h3")).to_have_text(["Cake"])
+    await expect(page.locator("#winners li")).to_have_text(["<b>Ann</b>"])
+    await expect(page.locator("#prizes")).to_be_hidden()
+
+    await ok(organizer.post(f"{room}/prizes", json={"name": "Tea"}))
+    await ok(organizer.post(f"{room}/draws", json={"immediate": True}))
+    await page.goto(f"{server.url}{room}/draws/2")
+    await expect(page.locator("#facts li")).to_have_text(
+        [
+            "Drawn at once: nobody could check the commitment beforehand.",
+            "Left out besides: 1 with a prize already.",
+        ]
+    )
+    await expect(page.locator("#chosen")).to_be_empty()
+
+
+async def test_what_was_taken_back_keeps_its_winner_s_name_and_leads_on(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    await joined(organizer, room, "Ann")
+    await ok(organizer.post(f"{room}/draws", json={"immediate": True}))
+    [award] = (await organizer.get(f"{room}/winners")).json()["data"]
+    await ok(organizer.delete(f"{room}/winners/{award['id']}"))
+    [ben] = await joined(organizer, room, None)
+    await page.goto(f"{server.url}{room}/draws/1")
+    await expect(page.locator("#winners li")).to_have_text(["AnnTaken back."])
+
+    await ok(organizer.post(f"{room}/draws", json={"replaces": award["id"]}))
+    again = "Cake is drawn again: it was taken back from Ann, who won it in draw 1."
+    await page.reload()
+    await expect(page.locator("#winners li")).to_have_text(
+        ["AnnTaken back, drawn again in draw 2."]
+    )
+    await page.click("#winners a")
+    await expect(page.locator("#status")).to_have_text("ANNOUNCED")
+    await expect(page.locator("#facts li")).to_have_text([again])
+    await ok(organizer.post(f"{room}/draws/2/close"))
+    await ok(organizer.post(f"{room}/draws/2/draw"))
+    # Nobody has said a name of who won.
+    await expect(page.locator("#winners li")).to_have_text([f"Participant …{ben[-5:]}"])
+    await expect(page.locator("#facts li")).to_have_text(
+        [again, "Left out besides: 1 from whom it was taken back."]
+    )
+    await page.click("#facts a")
+    await expect(page.locator("#winners li")).to_contain_text(["Ann"])
+
+
+async def test_what_was_not_awarded_is_told_where_it_was_won(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    [ann] = await joined(organizer, room, "Ann")
+    drawn = await ok(organizer.post(f"{room}/draws"))
+    await ok(organizer.post(f"{room}/draws/1/close"))
+    award = {"participantId": ann, "prizeId": drawn["prizes"][0]["id"]}
+    await ok(organizer.post(f"{room}/winners", json=award))
+    await ok(organizer.post(f"{room}/draws/1/draw"))
+    await page.goto(f"{server.url}{room}/draws/1")
+    await expect(page.locator("#winners li")).to_have_text(
+        ["AnnNot awarded: the winner holds this prize already."]
+    )
+
+
+async def test_the_draw_of_a_deleted_room_says_what_its_ids_are(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    [ann] = await joined(organizer, room, "Ann")
+    drawn = await ok(organizer.post(f"{room}/draws", json={"immediate": True}))
+    await page.goto(f"{server.url}{room}/draws/1")
+    await expect(page.locator("#winners li")).to_have_text(["Ann"])
+    await expect(page.locator("#nameless")).to_be_hidden()
+    await ok(organizer.delete(room))
+    await page.set_viewport_size(PHONE)
+    await page.reload()
+    await expect(page.locator("#nameless")).to_contain_text("Ids stand for its people and prizes")
+    await expect(page.locator("#title")).to_have_text("Draw 1")
+    await expect(page.locator("#winners h3")).to_have_text([f"Prize {drawn['prizes'][0]['id']}"])
+    await expect(page.locator("#winners li")).to_have_text([f"Participant {ann}"])
+    assert await fits(page)
+
+
+async def test_a_draw_that_is_not_shown_may_be_private(page: Page, server: Server) -> None:
+    await page.goto(f"{server.url}/rooms/{ROOM}/draws/7")
+    await expect(page.locator("#message")).to_contain_text("The room may be private")
+    await expect(page.locator("#status")).to_be_hidden()
+
+
+async def test_many_winners_of_one_prize_stand_below_its_name(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    await ok(organizer.post(f"{room}/prizes", json={"name": "Ice cream", "quantity": 40}))
+    await joined(organizer, room, "A" * 100, *(f"Person {number}" for number in range(40)))
+    await ok(organizer.post(f"{room}/draws", json={"immediate": True}))
+    await page.goto(f"{server.url}{room}/draws/1")
+    await expect(page.locator("#winners h3")).to_have_text(["Cake", "Ice cream"])
+    await expect(page.locator("#winners section").nth(1).locator("li")).to_have_count(40)
+    for size in ((1280, 720), (1920, 1080), (390, 844)):
+        await page.set_viewport_size({"width": size[0], "height": size[1]})
+        assert await fits(page)
 
 
 async def fits(page: Page) -> bool:
@@ -246,6 +606,43 @@ async def test_files_are_checked_without_any_server(page: Page, tmp_path: Path) 
     assert await fits(page)
     await page.set_input_files("#files", files(tmp_path, drand)[1:])
     await expect(page.locator("#verdict")).to_contain_text("Choose record.json")
+    await page.fill("#address", "/rooms/r1/draws/1")
+    await page.click("button")
+    await expect(page.locator("#verdict")).to_contain_text("A saved page asks no server")
+
+
+async def test_a_list_that_is_missing_is_no_wrong_one(page: Page, tmp_path: Path) -> None:
+    await page.goto(VERIFY)
+    for record in (records.drawn(), records.cancelled()):
+        await page.set_input_files("#files", files(tmp_path, record)[:1])
+        await expect(page.locator("#verdict")).to_contain_text("Choose entrants.txt with it")
+        await expect(page.locator("#steps .bad")).to_have_count(0)
+    short = files(tmp_path, records.short_of_entrants(), b"")
+    for given in (short, short[:1]):
+        await page.set_input_files("#files", given)
+        await expect(page.locator("#verdict")).to_have_text(GOOD)
+        await expect(page.locator("#notes")).to_contain_text("3 unit(s) found nobody.")
+    early = files(tmp_path, records.cancelled_early(), b"")
+    for given in (early, early[:1]):
+        await page.set_input_files("#files", given)
+        await expect(page.locator("#verdict")).to_have_text("Cancelled: The prize broke.")
+        await expect(page.locator("#steps .void")).to_have_count(2)
+
+
+async def test_the_page_says_of_a_draw_what_its_winners_do_not_tell(
+    page: Page, tmp_path: Path
+) -> None:
+    await page.goto(VERIFY)
+    for record, said in (
+        (records.drawn(), "Nothing came in from outside. 1 excluded: “works here”. Draw number"),
+        (records.redrawn(), "taken back from the winner w1."),
+        (records.passed_over({"bob"}), "1 turn(s) went to the next: the account was deleted."),
+        (records.changed(records.drawn(), immediate=True), "Drawn at once"),
+    ):
+        await page.set_input_files("#files", files(tmp_path, record))
+        await expect(page.locator("#notes")).to_contain_text(said)
+    await page.set_input_files("#files", files(tmp_path, records.unawarded()))
+    await expect(page.locator("#winners")).to_contain_text("(place 2, unawarded: HOLDS_PRIZE)")
 
 
 async def test_files_are_dropped_into_the_page(page: Page) -> None:

@@ -28,10 +28,12 @@ def script() -> str:
 
 
 def checked(
-    folder: Path, record: Record, entrants_txt: bytes = records.ENTRANTS_TXT
+    folder: Path, record: Record, entrants_txt: bytes | None = records.ENTRANTS_TXT
 ) -> subprocess.CompletedProcess[str]:
     (folder / "check.mjs").write_text(script())
     (folder / "record.json").write_bytes(msgspec.json.encode(record))
+    if entrants_txt is None:
+        return run(folder, "check.mjs", "record.json")
     (folder / "entrants.txt").write_bytes(entrants_txt)
     return run(folder, "check.mjs", "record.json", "entrants.txt")
 
@@ -68,6 +70,39 @@ def test_a_forged_record_does_not(tmp_path: Path, record: Record, said: str) -> 
     done = checked(tmp_path, record)
     assert done.returncode == 1
     assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("record", "entrants_txt", "said"),
+    [
+        (records.cancelled(), records.ENTRANTS_TXT, "Cancelled: The prize broke.\n"),
+        (records.cancelled_early(), None, "Cancelled before the close: The prize broke.\n"),
+        (records.cancelled_early(), b"", "Cancelled before the close: The prize broke.\n"),
+        (records.short_of_entrants(), None, "This draw checks out.\n"),
+    ],
+)
+def test_what_has_no_winners_or_no_list_is_checked_as_far_as_it_goes(
+    tmp_path: Path, record: Record, entrants_txt: bytes | None, said: str
+) -> None:
+    done = checked(tmp_path, record, entrants_txt)
+    assert (done.stdout, done.returncode) == (said, 0), done.stderr
+    forged = checked(tmp_path, replace(record, reason="Rain."), entrants_txt)
+    assert "recordDigest is" in forged.stderr
+    assert forged.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "entrants_txt", "said"),
+    [
+        (FIRST, None, "Give entrants.txt, too."),
+        (records.closed(), records.ENTRANTS_TXT, "It is only CLOSED: check it when it is over."),
+    ],
+)
+def test_what_is_missing_is_asked_for(
+    tmp_path: Path, record: Record, entrants_txt: bytes | None, said: str
+) -> None:
+    done = checked(tmp_path, record, entrants_txt)
+    assert (done.stderr.strip(), done.returncode) == (said, 1)
 
 
 def test_another_list_does_not(tmp_path: Path) -> None:
@@ -112,4 +147,4 @@ def test_no_changed_byte_checks_out(tmp_path: Path) -> None:
 
 
 def test_the_script_is_short() -> None:
-    assert len(script().splitlines()) <= 30
+    assert len(script().splitlines()) <= 33

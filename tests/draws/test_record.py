@@ -13,7 +13,16 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from app.draws.ranking import Passed, Win, digest, entrants_text
-from app.draws.record import UNCOVERED, Check, Exclusion, Record, Revoked, Unawarded, check
+from app.draws.record import (
+    UNCOVERED,
+    Check,
+    Exclusion,
+    ListMissing,
+    Record,
+    Revoked,
+    Unawarded,
+    check,
+)
 from app.tables import DrawStatus
 from tests.draws import records, vectors
 from tests.draws.records import ENTRANTS_TXT, mutations
@@ -23,11 +32,11 @@ DRAWN_STEPS = ["public", "seed", "winners"]
 STEPS = ["form", "status", "times", "commitment", "entrants", "plan", *DRAWN_STEPS, "record"]
 
 
-def checked(record: Record, entrants_txt: bytes = ENTRANTS_TXT) -> Check:
+def checked(record: Record, entrants_txt: bytes | None = ENTRANTS_TXT) -> Check:
     return check(msgspec.json.encode(record), entrants_txt)
 
 
-def fault(record: Record, entrants_txt: bytes = ENTRANTS_TXT) -> tuple[str, str]:
+def fault(record: Record, entrants_txt: bytes | None = ENTRANTS_TXT) -> tuple[str, str]:
     last = checked(record, entrants_txt).steps[-1]
     assert last.fault is not None
     return last.name, last.fault
@@ -48,8 +57,20 @@ def test_a_cancelled_record_passes_as_far_as_it_goes() -> None:
 
 
 def test_a_draw_that_was_cancelled_before_its_close_has_neither_plan_nor_list() -> None:
-    assert checked(records.cancelled_early(), b"").passed
+    for nothing in (b"", None):
+        result = checked(records.cancelled_early(), nothing)
+        assert result.passed
+        assert [step.name for step in result.steps if step.void] == ["entrants", "plan"]
     assert fault(records.cancelled_early(), ENTRANTS_TXT)[0] == "entrants"
+
+
+def test_a_list_that_is_missing_is_no_wrong_one() -> None:
+    for record in (records.drawn(), records.cancelled()):
+        with pytest.raises(ListMissing):
+            checked(record, None)
+    assert checked(records.short_of_entrants(), None).passed
+    # What is wrong before it is told without it.
+    assert fault(replace(records.drawn(), secret="00" * 32), None)[0] == "commitment"
 
 
 DRAWN = records.drawn()

@@ -9,7 +9,9 @@ import pytest
 
 from app.database.engine import fetch
 from app.draws import screens
+from app.settings import load
 from tests.draws.conftest import Stage
+from tests.server import PRODUCTION
 
 LONG = "a" * 2_800
 ABSURD = [
@@ -60,9 +62,9 @@ async def test_only_draws_that_anybody_may_see_have_a_code(stage: Stage) -> None
     await stage.announce()
     for number, status in ((1, 200), (2, 200), (3, 404)):
         assert (await seen(stage.client, f"/rooms/room/draws/{number}/code.svg"))[0] == status
-    # What was everybody's stays everybody's.
+    # What everybody could see stays everybody's, whatever the room was when it was announced.
     await fetch('UPDATE rooms SET "isPublic" = false')
-    for number, status in ((1, 404), (2, 200), (3, 404)):
+    for number, status in ((1, 200), (2, 200), (3, 404)):
         assert (await seen(stage.client, f"/rooms/room/draws/{number}/code.svg"))[0] == status
 
 
@@ -73,9 +75,34 @@ async def test_a_code_is_painted_once_and_kept_for_a_while(stage: Stage) -> None
     assert len({answer.content for answer in answers}) == 1
     assert painted() == 1
     assert answers[0].headers["cache-control"] == "private, max-age=86400"
-    for number in range(2 * screens.KEPT_CODES):
-        screens._paint(str(number))
-    assert screens._paint.cache_info().currsize == screens.KEPT_CODES
+    assert screens._paint.cache_info().maxsize == screens.KEPT_CODES
+
+
+@pytest.mark.parametrize(
+    ("host", "settings", "leads_to"),
+    [
+        ("127.0.0.1:8477", {}, "http://127.0.0.1:8477"),
+        ("192.168.1.5:8477", {}, "http://192.168.1.5:8477"),
+        ("[fe80::1]:8000", {}, "http://[fe80::1]:8000"),
+        ("a@b", {}, "http://127.0.0.1:8000"),
+        ("b" * 3_000, {}, "http://127.0.0.1:8000"),
+        ("other", {"PUBLIC_URL": "https://events.example/e"}, "https://events.example/e"),
+        ("other", {**PRODUCTION, "DATABASE_URL": "postgresql://h/d"}, "http://127.0.0.1:8000"),
+    ],
+)
+async def test_a_code_leads_to_where_the_page_was_found_unless_it_is_said(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    settings: dict[str, str],
+    leads_to: str,
+) -> None:
+    await stage.announce()
+    monkeypatch.setattr(screens, "settings", lambda: load(settings))
+    monkeypatch.setattr(screens, "_paint", str.encode)
+    path = "/rooms/room/draws/1/code.svg"
+    painted = await stage.client.get(path, headers={"host": host})
+    assert painted.text == f"{leads_to}/verify?draw=%2Frooms%2Froom%2Fdraws%2F1"
 
 
 async def test_others_are_served_while_a_code_is_painted(

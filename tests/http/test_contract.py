@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.asgi import create_app
-from app.database.engine import fetchval
+from app.database.engine import fetch, fetchval
 from app.errors import AppError
 from tests import factories
 from tests.answers import Headers
@@ -144,9 +144,16 @@ async def test_a_broken_body_is_refused_and_changes_nothing(
     assert await fetchval("SELECT count(*) FROM prizes") == 0
 
 
+SEEN = (
+    "1 to 255 characters in one line, some of which can be seen; without controls and "
+    "bidirectional overrides."
+)
 IN_WORDS: list[tuple[str, Any, str]] = [
     ("name", "", "Expected string of length >= 1."),
-    ("name", " \t", "1 to 255 characters, not only spaces."),
+    ("name", " \t", SEEN),
+    ("name", "\u200b\u3164", "Has nothing to see in it."),
+    ("name", "gpj\u202eexe", "Has a control character (U+202E), which would show it otherwise."),
+    ("description", "\u2066", "Has a control character (U+2066), which would show it otherwise."),
     ("name", None, "Expected string, got null."),
     ("description", 5, "Expected string or null, got integer."),
     ("quantity", 1.5, "Expected integer, got number."),
@@ -573,3 +580,14 @@ async def test_browsers_of_a_local_front_end_may_ask(client: httpx.AsyncClient) 
 
 def test_the_application_is_built_without_a_database() -> None:
     assert create_app().routes
+
+
+async def test_a_name_of_before_that_nobody_sees_keeps_nobody_from_changing_the_rest(
+    client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
+) -> None:
+    await fetch("UPDATE rooms SET name = $1 WHERE id = $2", "\u200b", room["id"])
+    path = f"{ROOMS}/{room['id']}"
+    changed = await client.patch(path, json={"description": "One\nTwo"}, headers=headers)
+    assert changed.json()["data"]["description"] == "One\nTwo"
+    refused = await client.patch(path, json={"name": "\u2800"}, headers=headers)
+    assert error_of(refused, 400)["details"]["fields"] == {"$.name": "Has nothing to see in it."}

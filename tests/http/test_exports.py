@@ -14,7 +14,9 @@ from tests import factories
 from tests.answers import Headers
 from tests.server import serving
 
-PARTICIPANTS = ["id", "userId", "name", "email", "role", "metadata", "joinedAt"]
+PARTICIPANTS = [
+    *("id", "userId", "name", "email", "role", "metadata", "ownMetadata", "joinedAt"),
+]
 WINNERS = [
     *("id", "participantId", "userId", "name", "email"),
     *("prizeId", "prizeName", "metadata", "createdAt"),

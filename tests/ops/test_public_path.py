@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 
@@ -22,6 +23,7 @@ from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, Running, providing
 from tests.conftest import fresh_database
 from tests.reverse_proxy import proxying
 from tests.server import free_port, serving
+from tests.waiting import eventually
 
 PATH = "/events"
 FRONTEND = "http://front.example/app"
@@ -29,6 +31,7 @@ ROOM = "cdemo00000000000newyear25"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 WAIT_MILLISECONDS = 30_000
+POLL_MILLISECONDS = 4_000
 FILES = re.compile(r"""(?:src|href)=["']([^"'#]+)["']""")
 
 expect.set_options(timeout=WAIT_MILLISECONDS)
@@ -141,6 +144,17 @@ async def test_the_api_page_and_the_description_are_below_the_path(
         assert (answer.status_code, len(answer.content) > 1000) == (200, True), address
 
 
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/"])
+async def test_the_front_page_leads_on_below_the_path(
+    browser: httpx.AsyncClient, path: str
+) -> None:
+    page = await browser.get(path)
+    links = [address for address in FILES.findall(page.text) if not address.startswith("data:")]
+    assert len(links) == 4
+    for address in links:
+        assert (await browser.get(address)).status_code == 200, address
+
+
 async def test_the_administrators_page_is_below_the_path(
     site: Site, browser: httpx.AsyncClient
 ) -> None:
@@ -226,6 +240,22 @@ async def test_the_pages_of_a_draw_work_in_a_browser(
     assert page.url.startswith(f"{site.url}/verify?")
 
 
+async def test_a_page_behind_a_proxy_that_keeps_streams_back_asks_instead(
+    site: Site, page: Page, alice: httpx.AsyncClient
+) -> None:
+    draws = f"{PATH}/api/v1/rooms/{ROOM}/draws"
+    number = (await alice.post(draws)).json()["data"]["number"]
+    await page.clock.install()
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
+    await page.goto(f"{site.url}/rooms/{ROOM}/draws/{number}")
+    await expect(page.locator("#status")).to_have_text("ANNOUNCED")
+    await eventually(lambda: page.evaluate("!isReading"))
+    assert await page.evaluate("stream.readyState === EventSource.CONNECTING")
+    await alice.request("DELETE", f"{draws}/{number}", json={"reason": "Rain."})
+    await page.clock.run_for(POLL_MILLISECONDS)
+    await expect(page.locator("#message")).to_have_text("Cancelled: Rain.")
+
+
 async def test_the_api_page_and_the_administrators_page_work_in_a_browser(
     site: Site, page: Page
 ) -> None:
@@ -284,4 +314,4 @@ def test_the_path_is_taken_off_once_and_only_at_the_beginning(
 
 def test_nothing_of_ours_begins_like_a_path_that_is_allowed() -> None:
     first = {route.path.split("/")[1] for route in create_app().routes}
-    assert first == {*settings.OWN_PATHS, "admin"}
+    assert first == {*settings.OWN_PATHS, "admin", ""}

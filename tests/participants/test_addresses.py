@@ -649,3 +649,26 @@ async def test_who_joins_while_the_address_is_brought_in_beside_is_told_to_try_a
     assert [each["email"] for each in (await client.get(path, headers=headers)).json()["data"]][
         1:
     ] == [HIDDEN]
+
+
+@pytest.mark.parametrize("address", ["mi\u212ae@example.com", "mi\u00adke@example.com", "mike"])
+async def test_address_that_could_be_taken_for_another_brings_nobody_in(
+    client: httpx.AsyncClient, path: str, headers: Headers, address: str
+) -> None:
+    before = await fetchval("SELECT count(*) FROM participants")
+    alone = await client.post(path, json={"email": address}, headers=headers)
+    assert (alone.status_code, code_of(alone)) == (400, "VALIDATION_ERROR")
+    assert list(alone.json()["error"]["details"]["fields"]) == ["$.email"]
+    [told] = await add_many(client, path, headers, [{"email": address}])
+    assert told["error"]["details"]["fields"].keys() == {"$.email"}
+    assert await fetchval("SELECT count(*) FROM participants") == before
+
+
+async def test_one_address_in_two_spellings_is_brought_in_once(
+    client: httpx.AsyncClient, path: str, headers: Headers
+) -> None:
+    await add(client, path, headers, email="Élodie@BÜCHER.de")
+    again = await client.post(path, json={"email": "élodie@xn--bcher-kva.de"}, headers=headers)
+    assert (again.status_code, code_of(again)) == (409, "CONFLICT")
+    [kept] = await fetch("SELECT email FROM participants WHERE email LIKE '%xn--%'")
+    assert kept["email"] == "élodie@xn--bcher-kva.de"

@@ -171,7 +171,7 @@ UNREADABLE: dict[str, tuple[str, bytes, str]] = {
     "too many of CSV": ("text/csv", b"userId\n" + b"p\n" * 10_001, "$"),
     "nothing": ("text/csv", b"", "$"),
     "another column": ("text/csv", b"userId,nickname\np1,x\n", "$.nickname"),
-    "a column with an odd name": ("text/csv", b"user id\np1\n", "$['user id']"),
+    "a column with an odd name": ("text/csv", b"user no\np1\n", "$['user no']"),
     "a column without a name": ("text/csv", b"userId,,role\np1,,\n", "$"),
     "a column twice": ("text/csv", b"userId,userId\np1,p1\n", "$.userId"),
     "nobody named": ("text/csv", b"role\nVIEWER\n", "$"),

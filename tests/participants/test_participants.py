@@ -43,8 +43,8 @@ async def test_who_joins_is_shown_with_the_person(client: httpx.AsyncClient, pat
     }
     assert shown["joinedAt"].endswith("Z")
     assert set(shown) == {
-        *("id", "userId", "roomId", "role", "metadata", "joinedAt", "updatedAt", "deletedAt"),
-        "user",
+        *("id", "userId", "roomId", "role", "metadata", "ownMetadata", "user"),
+        *("joinedAt", "updatedAt", "deletedAt"),
     }
 
 
@@ -103,9 +103,9 @@ async def test_closed_rooms_take_nobody_in(
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [({"role": "ORGANIZER"}, "$.role"), ({"metadata": {"weight": 1000}}, "$.metadata")],
+    [({"role": "ORGANIZER"}, "$.role"), ({"name": "Somebody else"}, "$.name")],
 )
-async def test_nobody_gives_themselves_a_role_or_metadata(
+async def test_nobody_gives_themselves_a_role_or_a_name(
     client: httpx.AsyncClient, path: str, body: Any, field: str
 ) -> None:
     headers = await factories.bearer(await factories.user())

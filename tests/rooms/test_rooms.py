@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.database import seed
-from app.database.engine import fetchrow, jsonb
+from app.database.engine import fetchrow, fetchval, jsonb
 from tests import factories
 from tests.answers import Headers, code_of
 
@@ -309,3 +309,16 @@ async def test_hidden_settings_are_shown_to_moderators_alone_and_in_no_list(
         listed = await client.get("/api/v1/rooms", headers=await factories.bearer(caller))
         assert "correctIndex" not in listed.text
         assert '"questions"' in listed.text
+
+
+@pytest.mark.parametrize("manifest", [{"meta": {}}, "text", {"settings": {"type": "nothing"}}])
+async def test_no_room_is_opened_on_a_manifest_that_nobody_had_checked(
+    client: httpx.AsyncClient, headers: Headers, manifest: object
+) -> None:
+    app = await factories.app(manifest=jsonb(manifest))
+    body = {"name": "New", "appId": app["appId"], "appSettings": {}}
+
+    answer = await client.post("/api/v1/rooms", headers=headers, json=body)
+
+    assert (answer.status_code, code_of(answer)) == (409, "CONFLICT")
+    assert await fetchval("SELECT count(*) FROM rooms") == 0

@@ -58,7 +58,8 @@ def test_a_job_that_needs_a_setting_is_due_when_there_is_one(
         return next(job.cron for job in jobs("") if job.name == "draw-due-rounds")
 
     assert cron() == NEVER
-    monkeypatch.setattr(schedule, "settings", lambda: Settings(DRAND_URL="http://relay"))
+    both = Settings(DRAND_URL="http://relay", MAIL_URL="smtp://relay")
+    monkeypatch.setattr(schedule, "settings", lambda: both)
     assert cron() == "* * * * *"
     assert jobs("") == JOBS
 

@@ -20,13 +20,22 @@ def on(day: int, hour: int, minute: int = 0) -> datetime:
     return datetime(2026, 11, day, hour, minute, tzinfo=UTC)
 
 
+def moments_of(day: int) -> list[datetime]:
+    """Every hour of a day of the week, and when a job is due between two."""
+    midnight = MONDAY + timedelta(days=day)
+    minutes = sorted({*range(0, 24 * 60, 60), 2 * 60 + 20, 2 * 60 + 40})
+    return [midnight + timedelta(minutes=minute) for minute in minutes]
+
+
 # By hand, from the plan. The first of each was missed before the servers ever ran.
 EXPECTED = {
-    # Every minute, of which the workers look at every twentieth.
-    "finish-draws": [MONDAY + timedelta(minutes=20 * turn) for turn in range(7 * 24 * 3)],
+    # Every minute, of which the workers look at these.
+    "finish-draws": [moment for day in range(7) for moment in moments_of(day)],
     "cleanup-tokens": [on(day, 2) for day in range(15, 23)],
     "cleanup-task-runs": [on(day, 2, 20) for day in range(15, 23)],
     "cleanup-idempotency-keys": [on(day, 2, 40) for day in range(15, 23)],
+    "cleanup-events": [on(day, 2, 50) for day in range(15, 23)],
+    "cleanup-mails": [on(day, 2, 55) for day in range(15, 23)],
     "cleanup-stale-sessions": [on(15, 3), on(22, 3)],
     "vacuum-analyze": [on(15, 4), on(22, 4)],
 }
@@ -59,14 +68,12 @@ async def sweep(worker: asyncio.subprocess.Process, now: datetime) -> None:
     assert await asyncio.wait_for(worker.stdout.readline(), 60) == b"done\n"
 
 
-async def live_through(dsn: str, guard: str, until: datetime) -> None:
+async def live_through(dsn: str, guard: str, days: int) -> None:
     """Let all workers look at the same moments at once, the slots' own among them."""
     async with workers(dsn, guard) as running:
-        now = MONDAY
-        while now < until:
+        for now in (moment for day in range(days) for moment in moments_of(day)):
             await asyncio.gather(*(sweep(worker, now) for worker in running))
             running.append(running.pop(0))  # by turns each is told first
-            now += timedelta(minutes=20)
 
 
 @pytest.fixture
@@ -80,7 +87,7 @@ async def effects(migrated_database: str) -> AsyncIterator[asyncpg.Connection]:
 async def test_no_slot_of_a_week_is_doubled_or_missed(
     migrated_database: str, effects: asyncpg.Connection
 ) -> None:
-    await live_through(migrated_database, "guarded", MONDAY + timedelta(days=7))
+    await live_through(migrated_database, "guarded", days=7)
 
     rows = await effects.fetch("SELECT job, slot, runner, outcome FROM task_runs ORDER BY slot")
     slots = {job: [row["slot"] for row in rows if row["job"] == job] for job in EXPECTED}
@@ -97,7 +104,7 @@ async def test_without_the_lock_the_same_slots_are_doubled(
 ) -> None:
     await effects.execute("DROP INDEX task_runs_job_key; DROP INDEX task_runs_job_slot_key")
 
-    await live_through(migrated_database, "unguarded", MONDAY + timedelta(days=2))
+    await live_through(migrated_database, "unguarded", days=2)
 
     days = Counter(row["job"] for row in await effects.fetch("SELECT job FROM effects"))
     assert days["cleanup-tokens"] > 3

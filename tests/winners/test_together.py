@@ -231,7 +231,7 @@ async def test_a_turn_reads_those_whom_it_names_and_nobody_else_of_the_room(plac
     locked = f"'{room}', '{{{first},{second}}}', '{{z1005,z1007}}'"
 
     for sql, arguments in (
-        (service._LOCK, locked),
+        (service._LOCK, f"{locked}, ''"),
         (service._AWARD_TOGETHER, f"{locked}, '{{w1,w2}}', '{{NULL,NULL}}'"),
     ):
         async with transaction():
@@ -279,7 +279,7 @@ async def test_two_processes_never_give_more_than_there_is(place: Place, databas
         """Award as another process does: with the same statement, on a connection of its own."""
         connection = await asyncpg.connect(database)
         won = await connection.fetch(
-            service._AWARD, f"w{number}", place.room_id, who, prize["id"], None
+            service._AWARD, f"w{number}", place.room_id, who, prize["id"], None, ""
         )
         await connection.close()
         return bool(won)

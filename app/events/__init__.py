@@ -1,0 +1,1 @@
+"""What happens in rooms, told in one order to everyone who may hear it."""

@@ -1,0 +1,1 @@
+"""Mails: what is told to people who are not looking."""

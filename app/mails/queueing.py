@@ -1,0 +1,37 @@
+"""What happened that somebody is written to about. Who moves events writes the mails down, too."""
+
+from app.settings import Settings
+from app.tables import MailStatus
+
+YOU_WON = "you-won"
+
+
+def status_of_new(current: Settings) -> MailStatus | None:
+    """Return what becomes of new mails; None: there are none."""
+    if current.MAIL_URL is not None:
+        return MailStatus.PENDING
+    return None if current.in_production else MailStatus.KEPT
+
+
+def queue(moved: str, status: str, language: str) -> str:
+    """Write the mails of events that a statement moves: one of each win, however often it is told.
+
+    What was dropped because the win was revoked is written again if the win comes back.
+
+    Args:
+        moved: A table with the `id`, `type`, `subject` and `moment` of each event.
+        status: The parameter of `status_of_new`.
+        language: The parameter of the language.
+    """
+    return f"""
+        INSERT INTO mails (id, kind, "roomId", cause, language, status, "createdAt")
+        SELECT DISTINCT ON (w.id)
+            e.id, '{YOU_WON}', w."roomId", w.id, {language}, {status}, e.moment
+        FROM {moved} e JOIN winners w ON w.id = e.subject JOIN rooms r ON r.id = w."roomId"
+        WHERE e.type = 'winner.awarded' AND w."deletedAt" IS NULL AND r."sendsMail"
+        ORDER BY w.id
+        ON CONFLICT (kind, cause) DO UPDATE SET status = EXCLUDED.status,
+            attempts = 0, "lastError" = NULL, "nextAttemptAt" = now(),
+            "createdAt" = EXCLUDED."createdAt"
+            WHERE mails.status = '{MailStatus.DROPPED}'
+    """

@@ -1,0 +1,1 @@
+"""Live events over Socket.IO, for clients that exist."""
