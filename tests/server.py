@@ -27,6 +27,8 @@ GREETINGS = ("  Sign in       POST ", "                Sign in as ")
 
 START_SECONDS = 60
 STOP_SECONDS = 60
+YOUNG_SECONDS = 6
+"""A worker that dies within this time of its start is a crash loop to Granian, which then ends."""
 COMMAND = ("uv", "run", "litestar", "run")
 RANDOM_SECRET = "kU7xN2vQe9RmT4yLz8WbH1sJd6FgC3aP"
 PRODUCTION = {"ENVIRONMENT": "production", "JWT_SECRET": RANDOM_SECRET, "ALLOW_HTTP": "1"}
@@ -125,6 +127,14 @@ class Server:
         _, alive = psutil.wait_procs(self.tree, STOP_SECONDS)
         assert not alive, alive
         return status
+
+    def kill_workers(self, most: int | None = None) -> None:
+        """Kill workers that are old enough for the server to start others instead."""
+        tree = psutil.Process(self.process.pid).children(recursive=True)
+        workers = [each for each in tree if "worker" in " ".join(each.cmdline())][:most]
+        youngest = max(each.create_time() for each in workers)
+        time.sleep(max(0, youngest + YOUNG_SECONDS - time.time()))
+        kill_all(workers)
 
     def kill(self) -> None:
         """End whatever is left, without an error."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import asyncpg
 import httpx
-import psutil
 import pytest
 
 from app.database.embedded.server import EmbeddedServer
@@ -111,9 +110,7 @@ async def kill(postgres: EmbeddedServer, server: Server, seconds: int) -> None:
     await asyncio.sleep(seconds / 5)
     await asyncio.to_thread(restart, postgres)
     await asyncio.sleep(seconds / 5)
-    granian = psutil.Process(server.process.pid).children(recursive=True)
-    workers = [each for each in granian if "worker" in " ".join(each.cmdline())]
-    workers[0].kill()
+    await asyncio.to_thread(server.kill_workers, 1)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import httpx
-import psutil
 import pytest
 from playwright.async_api import Page, async_playwright
 
@@ -227,17 +226,11 @@ async def test_two_servers_tell_the_same(party: Party) -> None:
     assert heard[0] == heard[1]
 
 
-def workers_of(server: Server) -> list[psutil.Process]:
-    everybody = psutil.Process(server.process.pid).children(recursive=True)
-    return [each for each in everybody if "worker" in " ".join(each.cmdline())]
-
-
 async def test_clients_of_a_killed_worker_come_back_and_hear_on(party: Party) -> None:
     clients = [await party.client() for _ in range(MOST)]
     for each in clients:
         await each.subscribe(party.id)
-    for worker in workers_of(party.site.two):
-        worker.kill()
+    await asyncio.to_thread(party.site.two.kill_workers)
     for each in clients:
         await each.until("disconnect")
         await each.until("connect")
@@ -484,8 +477,7 @@ async def test_a_page_comes_back_by_itself_after_its_worker_was_killed(
     token = await factories.token(party.player)
     await page.evaluate(CONNECT, [server.url, token, WEBSOCKET])
     await page.evaluate("told = []")
-    for worker in workers_of(server):
-        worker.kill()
+    await asyncio.to_thread(server.kill_workers)
     assert await heard(page, "disconnect") in {"transport close", "transport error"}
     await heard(page, "connect")
     assert (await page.evaluate(SUBSCRIBE, party.id))["success"]

@@ -13,7 +13,6 @@ from app.database.engine import fetch, fetchval
 from tests import factories
 from tests.rounds.scene import quiz_room
 from tests.sockets.conftest import Client, Site
-from tests.sockets.test_clients import workers_of
 
 OPTIONS = ["a", "b", "c"]
 CONNECTED_AT_ONCE = 20
@@ -187,7 +186,7 @@ async def test_a_crowd_on_two_servers_has_one_winner_for_each_question(crowd: Cr
         answering = asyncio.create_task(crowd.answer(number, chance))
         if number == crowd.size.questions // 2:
             await asyncio.sleep(0.03)
-            workers_of(crowd.site.two)[0].kill()
+            crowd.site.two.kill_workers(1)
         await answering
         winners.append(await crowd.check_round(number, quiz=2))
     await check_scores(crowd, winners)
