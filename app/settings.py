@@ -274,6 +274,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     MAIL_DAYS: Annotated[int, msgspec.Meta(ge=3, le=3650)] = 30
     """How long is kept what became of a mail."""
 
+    MAIL_LIMIT_ORGANIZER: RateLimit = "2000/day"
+    """Mails that go out of all rooms of one organizer. What is more waits, three days at most."""
+
+    MAIL_LIMIT_ADDRESS: RateLimit = "20/day"
+    """Mails that one address gets from all rooms. What is more waits, three days at most."""
+
     OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress | None = None
     """An OpenTelemetry collector that takes traces over HTTP, `http://127.0.0.1:4318`. Unset:
     nothing is traced."""

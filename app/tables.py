@@ -472,13 +472,19 @@ class Mail(CamelCaseTable, tablename="mails"):
     roomId = ForeignKey(Room, null=False)
     cause = Text(default=REQUIRED, help_text="The id of the winner.")
     language = Text(default=REQUIRED)
-    recipient = Text(null=True, default=None, help_text="Whom it was last sent to.")
+    recipient = Text(
+        null=True, default=None, help_text="Whom it was last sent to, or is about to be."
+    )
     status = Text(default=REQUIRED, help_text="A MailStatus.")
     attempts = Integer(default=0)
     nextAttemptAt = Moment()
     sentAt = Moment(null=True, default=None, help_text="When the mail server took it.")
     lastError = Text(null=True, default=None, help_text="Why it was not sent, or not yet.")
     createdAt = Moment()
+    chargedTo = Text(
+        null=True, default=None, help_text="Who organized the room: against whose limit it counts."
+    )
+    countedAt = Moment(null=True, default=None, help_text="When the limits let it through.")
 
 
 class MailStop(CamelCaseTable, tablename="mail_stops"):

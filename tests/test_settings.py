@@ -29,6 +29,8 @@ READY = {**PRODUCTION, "DATABASE_URL": "postgresql://127.0.0.1/events"}
         ("MAIL_FROM", "Prizes prizes@example.org"),
         ("MAIL_FROM", "Prizes <prizes@example.org>\r\nBcc: all@example.org"),
         ("MAIL_LANGUAGE", "fr"),
+        ("MAIL_LIMIT_ADDRESS", "20"),
+        ("MAIL_LIMIT_ORGANIZER", "0/day"),
         ("MAIL_URL", "smtp.example.org"),
         ("MAIL_URL", "http://smtp.example.org"),
         ("MAIL_URL", "smtp://"),

@@ -24,14 +24,15 @@ def queue(moved: str, status: str, language: str) -> str:
         language: The parameter of the language.
     """
     return f"""
-        INSERT INTO mails (id, kind, "roomId", cause, language, status, "createdAt")
+        INSERT INTO mails (id, kind, "roomId", cause, language, status, "createdAt", "chargedTo")
         SELECT DISTINCT ON (w.id)
-            e.id, '{YOU_WON}', w."roomId", w.id, {language}, {status}, e.moment
+            e.id, '{YOU_WON}', w."roomId", w.id, {language}, {status}, e.moment, r."createdBy"
         FROM {moved} e JOIN winners w ON w.id = e.subject JOIN rooms r ON r.id = w."roomId"
         WHERE e.type = 'winner.awarded' AND w."deletedAt" IS NULL AND r."sendsMail"
         ORDER BY w.id
         ON CONFLICT (kind, cause) DO UPDATE SET status = EXCLUDED.status,
             attempts = 0, "lastError" = NULL, "nextAttemptAt" = now(),
-            "createdAt" = EXCLUDED."createdAt"
+            "createdAt" = EXCLUDED."createdAt", "chargedTo" = EXCLUDED."chargedTo",
+            "countedAt" = NULL
             WHERE mails.status = '{MailStatus.DROPPED}'
     """

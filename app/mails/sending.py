@@ -17,6 +17,7 @@ import asyncpg
 
 from app.mails.composing import compose
 from app.mails.delivering import CONNECTIONS, LONGEST_REASON, Line, Outcome, ServerRefuses
+from app.mails.limits import let_through
 from app.mails.reading import CONTENTS, Letter, letters_of
 from app.metrics import MAILS
 from app.settings import MailServer
@@ -41,16 +42,20 @@ _CLAIM = f"""
         ORDER BY "nextAttemptAt" LIMIT {CLAIMED} FOR UPDATE SKIP LOCKED
     )
     UPDATE mails m SET attempts = attempts + 1, "nextAttemptAt" = now() + $1::interval
-    FROM due WHERE m.id = due.id RETURNING m.id, m.attempts, due."nextAttemptAt" AS due
+    FROM due WHERE m.id = due.id RETURNING m.id, m.attempts, due."nextAttemptAt" AS due,
+        m.recipient, m."countedAt", m."chargedTo"
 """
 _EXPIRE = """
     UPDATE mails SET status = 'FAILED', "lastError" =
         'Not sent in three days.' || COALESCE(' ' || "lastError", '')
     WHERE status = 'PENDING' AND "createdAt" < now() - $1::interval RETURNING id
 """
+_RETURNED = ("id", "attempts", "due", "recipient", "countedAt")
 _GIVE_BACK = """
-    UPDATE mails m SET attempts = m.attempts - 1, "nextAttemptAt" = c.due
-    FROM unnest($1::text[], $2::int[], $3::timestamptz[]) AS c (id, attempts, due)
+    UPDATE mails m SET attempts = m.attempts - 1, "nextAttemptAt" = c.due,
+        recipient = c.recipient, "countedAt" = c.counted
+    FROM unnest($1::text[], $2::int[], $3::timestamptz[], $4::text[], $5::timestamptz[])
+        AS c (id, attempts, due, recipient, counted)
     WHERE m.id = c.id AND m.attempts = c.attempts AND m.status = 'PENDING'
 """
 # Who comes late, after the lease, may still say that it was sent.
@@ -109,6 +114,7 @@ class _Sending:
         """Send them, and return how many are done with."""
         rows = await self._connection.fetch(f"{CONTENTS} WHERE m.id = ANY($1)", [*self._claimed])
         letters = letters_of(rows)
+        await self._keep_within_limits(letters)
         ends = await asyncio.gather(
             *(self._send_over(line, letters) for line in lines), return_exceptions=True
         )
@@ -116,6 +122,19 @@ class _Sending:
             if isinstance(end, BaseException):
                 raise end
         return self._done
+
+    async def _keep_within_limits(self, letters: "dict[str, Letter | str]") -> None:
+        """Leave out what is too much for now. What is sent for no room has limits elsewhere."""
+        asking = {
+            id_: letter.address
+            for id_, letter in letters.items()
+            if isinstance(letter, Letter)
+            and self._claimed[id_]["chargedTo"] is not None
+            and self._claimed[id_]["countedAt"] is None
+        }
+        waiting = asking.keys() - await let_through(self._connection, asking)
+        MAILS.labels("limited").inc(len(waiting))
+        self._left = deque(id_ for id_ in self._left if id_ not in waiting)
 
     async def _send_over(self, line: Line, letters: "dict[str, Letter | str]") -> None:
         while self._left:
@@ -154,7 +173,7 @@ class _Sending:
         """Leave to others, or to the next time, what was not tried."""
         left = [self._claimed[id_] for id_ in self._left]
         self._left.clear()
-        columns = [[row[name] for row in left] for name in ("id", "attempts", "due")]
+        columns = [[row[name] for row in left] for name in _RETURNED]
         if left:
             with suppress(asyncpg.InterfaceError, asyncpg.PostgresError, OSError):
                 async with self._one_statement:

@@ -113,7 +113,8 @@ class RoomController(Controller):
         """Change a room one organizes. appSettings are replaced whole; status goes by the graph.
 
         With another ORGANIZER's `createdBy` the room's organizer hands it over, at any time of its
-        life. Where the organizer is none any more, every ORGANIZER may; ADMINs may always.
+        life, if they have joined it. Where the organizer is none any more, every ORGANIZER may;
+        ADMINs may always.
         """
         return _shown(await service.change_room(member, given(data), precondition))
 

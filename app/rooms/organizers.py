@@ -18,7 +18,7 @@ from app.participants.service import Membership, read_again
 from app.tables import Participant, ParticipantRole, Room, User
 
 _ORGANIZERS = f"""
-    SELECT u.id, u.name, u.avatar
+    SELECT u.id, u.name, u.avatar, p."acceptedAt"
     FROM {Participant.alive()} p JOIN {User.alive()} u ON u.id = p."userId"
     WHERE p.role = 'ORGANIZER'
 """
@@ -48,19 +48,22 @@ async def hand_over(member: Membership, room: asyncpg.Record, receiver_id: str) 
 
     Raises:
         Forbidden: It is not the caller's to give.
-        Conflict: The receiver is not an ORGANIZER of the room.
+        Conflict: The receiver is not an ORGANIZER of the room, or never agreed to be in it: mails
+            count against whose it is.
     """
     if receiver_id == room["createdBy"]:
         return
     member = await read_again(member, at_least=ParticipantRole.ORGANIZER)
-    organizers = {
-        row["id"] for row in await fetch(f'{_ORGANIZERS} AND p."roomId" = $1', room["id"])
-    }
+    rows = await fetch(f'{_ORGANIZERS} AND p."roomId" = $1', room["id"])
+    organizers = {row["id"]: row["acceptedAt"] for row in rows}
     is_theirs = room["createdBy"] not in organizers or room["createdBy"] == member.user_id
     if not is_theirs and member.rank < Rank.ADMIN:
         raise Forbidden("Only the room's organizer hands it over.")
     if receiver_id not in organizers:
         raise Conflict("A room is handed over to another of its ORGANIZERs.")
+    agreed = organizers[receiver_id] is not None or receiver_id == member.user_id
+    if not agreed and member.rank < Rank.ADMIN:
+        raise Conflict("They were brought in: have them join the room first.")
     async with acting(member.user_id or "staff", "hand over room"):
         await _pass_on({room["id"]: receiver_id})
 

@@ -611,8 +611,16 @@ def mail_tables() -> dict[str, Table]:
                 "sentAt": TIME_OR_NULL,
                 "lastError": TEXT_OR_NULL,
                 "createdAt": time(default=NOW),
+                "chargedTo": TEXT_OR_NULL,
+                "countedAt": TIME_OR_NULL,
             },
             indexes={
+                **{
+                    f"mails_{column}_countedAt_idx": (
+                        f'btree ({shown}, "countedAt") WHERE ("countedAt" IS NOT NULL)'
+                    )
+                    for column, shown in (("chargedTo", '"chargedTo"'), ("recipient", "recipient"))
+                },
                 "mails_due_idx": ("btree (\"nextAttemptAt\") WHERE (status = 'PENDING'::text)"),
                 "mails_kind_cause_key": "UNIQUE btree (kind, cause)",
                 "mails_createdAt_idx": 'btree ("createdAt")',

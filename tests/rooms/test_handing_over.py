@@ -87,6 +87,21 @@ async def test_nobody_else_but_an_admin_hands_it_over(
     assert await organizer_of(room) == expected_organizer
 
 
+async def test_nobody_gets_a_room_who_did_not_agree_to_be_in_it(
+    client: httpx.AsyncClient, room: asyncpg.Record, organizer: asyncpg.Record
+) -> None:
+    stranger = await factories.user()
+    seat = await factories.participant(
+        room["id"], stranger["id"], role="ORGANIZER", acceptedAt=None
+    )
+    refused = await hand_over(client, room, organizer, stranger["id"])
+    assert refused.status_code == 409
+    assert "join" in refused.json()["error"]["message"]
+    assert await organizer_of(room) == organizer["id"]
+    await fetch('UPDATE participants SET "acceptedAt" = now() WHERE id = $1', seat["id"])
+    assert (await hand_over(client, room, organizer, stranger["id"])).status_code == 200
+
+
 @pytest.mark.parametrize("taker", ["oneself", "another"])
 async def test_any_organizer_does_where_the_present_one_is_none_any_more(
     client: httpx.AsyncClient, room: asyncpg.Record, organizer: asyncpg.Record, taker: str
