@@ -13,5 +13,6 @@ def __getattr__(name: str) -> Any:
     if name == "create_app":
         if sys.argv[1:2] == ["run"]:
             return import_module("app.ops.launch").create_launcher
+        import_module("app.ops.stopping").end_while_loading()
         return import_module("app.asgi").create_app
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -59,7 +59,7 @@ from app.ops.launch import Launch, LeanLitestar
 from app.ops.lifeline import follow_lifeline
 from app.ops.logs import configure_logs
 from app.ops.observing import observe
-from app.ops.stopping import telling_stop
+from app.ops.stopping import beginning, begun, telling_stop
 from app.participants.controller import ParticipantController, export_participants
 from app.prizes.controller import PrizeController
 from app.rooms.controller import RoomController
@@ -177,11 +177,13 @@ def create_app() -> Litestar:
         cors_config=cors,
         openapi_config=_openapi(),
         lifespan=[
+            beginning,
             *([tracing.sent] if traced else []),
             database_pool,
             sockets.open,
             maintenance,
             silence,
+            begun,
         ],
         logging_config=None,
         state=State({"checks": _checks(current)}),

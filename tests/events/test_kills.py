@@ -17,6 +17,7 @@ from app.settings import PROJECT_ROOT
 from tests.events.following import ROOM, following
 from tests.postgres import restart
 from tests.server import Server, serving
+from tests.waiting import eventually
 
 CLIENTS = 6
 WRITTEN_EACH_SECOND = 100
@@ -113,6 +114,14 @@ async def kill(postgres: EmbeddedServer, server: Server, seconds: int) -> None:
     await asyncio.to_thread(server.kill_workers, 1)
 
 
+async def all_is_moved(dsn: str) -> bool:
+    """Tell whether the log has what was told when the demo data was made."""
+    connection = await asyncpg.connect(dsn)
+    waiting = await connection.fetchval("SELECT count(*) FROM outbox")
+    await connection.close()
+    return bool(waiting == 0)
+
+
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[EmbeddedServer]:
     """Run a PostgreSQL of this test alone."""
@@ -132,6 +141,7 @@ async def test_each_client_hears_every_event_once_and_in_the_order_of_the_log(
     with serving(
         PROJECT_ROOT, *options, DATABASE_URL=dsn, SCHEDULES="", RATE_LIMITS="off"
     ) as server:
+        await eventually(lambda: all_is_moved(dsn))
         async with httpx.AsyncClient(base_url=server.url) as client:
             room = await client.get(f"/api/v1/rooms/{ROOM}")
         position = room.headers["event-position"]

@@ -22,7 +22,7 @@ from tests.benchmarks.load import Size, id_of, load
 
 EXPORT = "/api/v1/users/me/export"
 LARGE = {"users", "participants", "rooms", "winners", "prizes", "rounds", "answers"}
-SIZE = Size(rooms=2_000, people=2_000, participants=20_000)
+SIZE = Size(rooms=8_000, people=2_000, participants=20_000)
 
 
 class Archive:
