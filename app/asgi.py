@@ -49,6 +49,7 @@ from app.http.methods import Options, answer_preflight, serve_head
 from app.http.public_path import public, take_off_public_path
 from app.http.queries import refuse_odd_queries
 from app.http.time_limit import TimeLimit
+from app.mails.at_once import sending_at_once
 from app.mails.pages import stop_mails, stop_page
 from app.mails.previews import previews
 from app.mails.waiting import check_mails
@@ -65,6 +66,8 @@ from app.prizes.controller import PrizeController
 from app.rooms.controller import RoomController
 from app.rounds.controller import QuizController, RoundController
 from app.settings import Settings, settings
+from app.sign_in.controller import EmailController
+from app.sign_in.page import sign_in_page
 from app.sockets.mount import Sockets
 from app.users.controller import UserController, export_oneself
 from app.winners.controller import WinnerController, export_winners
@@ -79,6 +82,7 @@ else:
 
 ENDPOINTS = (
     AuthController,
+    EmailController,
     OidcController,
     UserController,
     export_oneself,
@@ -156,6 +160,7 @@ def create_app() -> Litestar:
             verify_page,
             draw_page,
             draw_code,
+            sign_in_page,
             stop_page,
             stop_mails,
             *previews(current),
@@ -217,7 +222,7 @@ async def database_pool(app: Litestar) -> AsyncIterator[None]:
     follow_lifeline()
     await DB.start_connection_pool(serving=True)
     try:
-        async with hearing() as listener, sampled(), following_log(), moving():
+        async with hearing() as listener, sampled(), following_log(), moving(), sending_at_once():
             app.state.checks["listener"] = health.hearing(listener)
             yield
     finally:

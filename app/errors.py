@@ -25,7 +25,8 @@
     ├── UnsupportedMediaType     415 UNSUPPORTED_MEDIA_TYPE
     ├── RateLimitExceeded        429 RATE_LIMIT_EXCEEDED
     ├── ServiceUnavailable       503 SERVICE_UNAVAILABLE
-    │   └── OAuthNotConfigured   503 OAUTH_NOT_CONFIGURED
+    │   ├── OAuthNotConfigured   503 OAUTH_NOT_CONFIGURED
+    │   └── MailNotConfigured    503 MAIL_NOT_CONFIGURED
     └── InternalError            500 INTERNAL_ERROR
 
 Statuses that only the framework produces (405, 413, …) are named in ``FRAMEWORK_CODES``.
@@ -114,7 +115,7 @@ class Unauthorized(AppError):
 
 
 class InvalidCredentials(Unauthorized):
-    """The e-mail or the password is wrong, or an app's id or secret; which of them is not said."""
+    """The e-mail, password or code is wrong, or an app's id or secret; which is not said."""
 
     code = "INVALID_CREDENTIALS"
     default_message = "The e-mail address or the password is wrong."
@@ -283,6 +284,13 @@ class OAuthNotConfigured(ServiceUnavailable):
 
     code = "OAUTH_NOT_CONFIGURED"
     default_message = "Sign-in with this provider is not configured."
+
+
+class MailNotConfigured(ServiceUnavailable):
+    """No mail server is configured."""
+
+    code = "MAIL_NOT_CONFIGURED"
+    default_message = "This service sends no mail. Sign in in another way."
 
 
 class InternalError(AppError):

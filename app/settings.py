@@ -36,14 +36,19 @@ ADMIN_OFF = "off"
 DEFAULT_ADMIN_PATH = "/admin"
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 OWN_PATHS = frozenset(
-    {"api", "dev", "health", "mails", "metrics", "rooms", "schema", "socket.io", "verify"}
+    {
+        *("api", "dev", "health", "mails", "metrics", "rooms", "schema", "sign-in", "socket.io"),
+        "verify",
+    }
 )
 """What the paths of the service begin with, besides ADMIN_PATH."""
 ADMIN_PATH_FORM = re.compile(r"(/[\w.-]+)+|off", re.ASCII)
 PUBLIC_URL_FORM = re.compile(r"https?://[^/?#@\s]+((/(?!\.\.?(/|$))[\w.~-]+)*)", re.ASCII)
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-TAKEN_NAMES = frozenset({"demo", "login", "logout", "me", "refresh", "revocations", "sessions"})
-"""Of the endpoints beside those of the providers, and of the demo people."""
+TAKEN_NAMES = frozenset(
+    {"demo", "email", "login", "logout", "me", "refresh", "revocations", "sessions"}
+)
+"""Of the endpoints beside those of the providers, of the demo people, and of who came by mail."""
 TENANT = "{tenantid}"
 LOCAL_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MAIL_PORTS = {"smtp": 587, "smtps": 465}
@@ -236,6 +241,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     RATE_LIMIT_OAUTH: RateLimit = "20/minute"
     """Sign-ins with a provider, for each address and for each account."""
+
+    RATE_LIMIT_CODES: RateLimit = "30/hour"
+    """Sign-in codes that one address asks for; each is a mail."""
 
     RATE_LIMIT_ADDRESSES: RateLimit = "20000/minute"
     """People whom one person brings into rooms by their e-mail addresses."""

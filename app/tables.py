@@ -139,6 +139,21 @@ class Session(CamelCaseTable, tablename="sessions"):
     rotatedAt = Moment(null=True, default=None, help_text="When it was replaced.")
 
 
+class SignInCode(CamelCaseTable, tablename="sign_in_codes"):
+    """The last code that was asked for an address, to sign in with. Its digits are not kept."""
+
+    email = Text(primary_key=True, default=REQUIRED)
+    id = Text(
+        default=REQUIRED, unique=True, help_text="SHA-256 of the secret of the client that asked."
+    )
+    kid = Text(default=REQUIRED, help_text="Which of our secrets the digits are derived with.")
+    expiresAt = Moment(default=REQUIRED)
+    usedAt = Moment(null=True, default=None)
+    tries = Integer(default=0)
+    asked = Integer(default=1, help_text="Codes of this address since `askedSince`.")
+    askedSince = Moment(help_text="For a day, then anew.")
+
+
 class TokenBlacklist(CamelCaseTable, tablename="token_blacklist"):
     """An access token that was revoked before its time. It outlives the person."""
 
@@ -462,15 +477,15 @@ class EventTicket(CamelCaseTable, tablename="event_tickets"):
 
 
 class Mail(CamelCaseTable, tablename="mails"):
-    """A mail to somebody, of something that happened in a room; of that, the only one.
+    """A mail to somebody, of something that happened in a room, or with a code; the only one of it.
 
     What it says is read when it is sent.
     """
 
     id = Text(primary_key=True, default=REQUIRED, help_text="The event's; of its Message-ID, too.")
     kind = Text(default=REQUIRED)
-    roomId = ForeignKey(Room, null=False)
-    cause = Text(default=REQUIRED, help_text="The id of the winner.")
+    roomId = ForeignKey(Room, null=True, default=None, help_text="None: it is about the account.")
+    cause = Text(default=REQUIRED, help_text="The id of the winner, or of the code.")
     language = Text(default=REQUIRED)
     recipient = Text(
         null=True, default=None, help_text="Whom it was last sent to, or is about to be."
@@ -499,6 +514,7 @@ TABLES = (
     User,
     Identity,
     Session,
+    SignInCode,
     TokenBlacklist,
     App,
     Room,

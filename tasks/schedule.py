@@ -19,6 +19,8 @@ STALE_SESSION_AGE = timedelta(days=90)
 TASK_RUN_AGE = timedelta(days=90)
 IDLE_RUN_AGE = timedelta(days=7)
 """Of runs that found nothing to do: there is one a minute that looks for unfinished draws."""
+CODES_AGE = timedelta(days=1)
+"""Until then they are counted."""
 IDLE = "rows = 0 AND outcome = 'SUCCEEDED'"
 NOT_THE_LAST_SUCCESS = """
     outcome <> 'SUCCEEDED' OR slot IS NULL OR EXISTS (
@@ -77,6 +79,7 @@ JOBS = (
             Deletion("token_blacklist", "expiresAt"),
             Deletion("sessions", "expiresAt"),
             Deletion("event_tickets", "expiresAt"),
+            Deletion("sign_in_codes", "askedSince", CODES_AGE, '"expiresAt" <= now()'),
         ),
     ),
     Job(

@@ -30,7 +30,7 @@ LEVELS = [
     {"winners"},
     {"draws", "rounds"},
     {"mails"},
-    {"events"},
+    {"events", "sign_in"},
     {"sockets"},
 ]
 PURE = {

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from app.asgi import create_app
-from app.auth.sessions import Device, open_session
+from app.auth import codes
+from app.auth.sessions import Device, open_session, token_policy
 from app.database.engine import fetch, fetchval, jsonb
 from app.database.ids import new_id
 from app.tables import DrawStatus
@@ -196,6 +197,10 @@ ELSEWHERE = [
         "POST", "/apps/{app}/versions/{version}/deprecate", PLATFORM, {"reason": "Counts twice."}
     ),
     Endpoint("POST", "/auth/login", EVERYBODY, {"email": "{demo}", "password": "password123"}),
+    Endpoint("POST", "/auth/email/code", EVERYBODY, {"email": "{demo}"}, success=202),
+    Endpoint(
+        "POST", "/auth/email/login", EVERYBODY, {"challenge": "{challenge}", "code": "{code}"}
+    ),
     Endpoint("POST", "/auth/refresh", EVERYBODY, {"refreshToken": "{refresh_token}"}),
     Endpoint("POST", "/auth/logout", SIGNED_IN),
     Endpoint("GET", "/auth/me", SIGNED_IN),
@@ -223,6 +228,7 @@ OPEN_TO_ALL = [
     "/health/live",
     "/health/ready",
     "/metrics",
+    "/sign-in",
     "/verify",
     "/rooms/{room}/draws/{draw}",
     "/rooms/{room}/draws/{draw}/code.svg",
@@ -281,6 +287,7 @@ async def scene(
         stranger["id"], stranger["email"], Device(None, None), factories.now()
     )
     headers = await factories.bearer(asker)
+    challenge = await codes.renew(stranger["email"])
     if draw is not None:
         await factories.draw(room["id"], draw)
     quiz = await ask(room["id"], participant["id"]) if has_quiz else {}
@@ -298,6 +305,8 @@ async def scene(
         "stranger": stranger["id"],
         "self": asker["id"] if asker else "nobody",
         "demo": demo["email"],
+        "challenge": challenge.secret,
+        "code": codes.code_of(challenge.id, token_policy().keys[0].kid) or "",
         "refresh_token": pair.refreshToken,
         "session": await session_of(asker) if asker else theirs["id"],
         "their_session": theirs["id"],

@@ -41,6 +41,7 @@ class Policy(StrEnum):
     SIGN_IN = "sign-in"
     REFRESH = "refresh"
     OAUTH = "oauth"
+    CODES = "codes"
     ADDRESSES = "addresses"
 
 
@@ -175,6 +176,7 @@ def quotas() -> dict[Policy, "limits.RateLimitItem"]:
         Policy.SIGN_IN: limits.parse(current.RATE_LIMIT_SIGN_IN),
         Policy.REFRESH: limits.parse(current.RATE_LIMIT_REFRESH),
         Policy.OAUTH: limits.parse(current.RATE_LIMIT_OAUTH),
+        Policy.CODES: limits.parse(current.RATE_LIMIT_CODES),
         Policy.ADDRESSES: limits.parse(current.RATE_LIMIT_ADDRESSES),
     }
 

@@ -14,6 +14,9 @@ from app.errors import AccountDeleted, EmailNotVerified, EmailTaken, InvalidToke
 SIGN_IN_TTL = timedelta(minutes=10)
 """How long somebody may take at the provider."""
 LONGEST_NAME = 100
+BY_MAIL = "email"
+"""In place of a provider, of people who came by a code that was sent to their address."""
+_PROFILE = 'id, email, name, avatar, "createdAt", "updatedAt", "deletedAt"'
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -48,13 +51,13 @@ async def sign_in(arrival: Arrival, device: Device, now: datetime) -> TokenPair:
     async with transaction():
         person = await _person(arrival.identity)
         if arrival.identity.is_email_verified:
-            await _write_down_as_theirs(person["id"], arrival.identity.email)
+            await verify_address(person["id"], arrival.identity.email)
         await _use_up(arrival.state, person["id"])
         return await open_session(person["id"], person["email"], device, now)
 
 
-async def _write_down_as_theirs(user_id: str, email: str | None) -> None:
-    """Remember that a provider vouches for a person's address, whichever is the first to do so.
+async def verify_address(user_id: str, email: str | None) -> None:
+    """Remember that a person's address is theirs: a provider says so, or they read a mail there.
 
     In a database that was taken over nobody may have; rooms let in only whose address it surely is.
     """
@@ -64,6 +67,31 @@ async def _write_down_as_theirs(user_id: str, email: str | None) -> None:
         user_id,
         email,
     )
+
+
+async def person_of(email: str) -> asyncpg.Record:
+    """Find the person of an address that is surely theirs, else make one. No provider vouches.
+
+    Raises:
+        AccountDeleted: The person was deleted.
+    """
+    person = await _of_address(email) or await fetchrow(
+        'INSERT INTO users (id, email, provider, "emailVerified", "updatedAt") '
+        "VALUES ($1, $2, $3, now(), now()) ON CONFLICT DO NOTHING "
+        f"RETURNING {_PROFILE}",
+        new_id(),
+        email,
+        BY_MAIL,
+    )
+    if person is None:  # Somebody else has just made the person.
+        person = await _of_address(email)
+    if person is None or person["deletedAt"] is not None:
+        raise AccountDeleted(private="the address is a deleted person's")
+    return person
+
+
+async def _of_address(email: str) -> asyncpg.Record | None:
+    return await fetchrow(f"SELECT {_PROFILE} FROM users WHERE email = $1 FOR NO KEY UPDATE", email)
 
 
 async def _person(identity: Identity) -> asyncpg.Record:

@@ -82,6 +82,8 @@ class TokenKey:
     """Derives refresh tokens, and nothing else."""
     browser: bytes = field(repr=False)
     """Signs what a browser keeps while its person is at a sign-in provider, and nothing else."""
+    code: bytes = field(repr=False)
+    """Derives the codes that are sent by mail, and nothing else."""
 
     @classmethod
     def of(cls, secret: str) -> "TokenKey":
@@ -95,7 +97,8 @@ class TokenKey:
         header = msgspec.json.encode({"alg": _ALGORITHM, "kid": kid, "typ": _TYPE})
         successor_key = _derive(signing, b"event-platform/refresh-successor/1")
         browser_key = _derive(signing, b"event-platform/browser/1")
-        return cls(kid, _base64url(header), signing, successor_key, browser_key)
+        code_key = _derive(signing, b"event-platform/code/1")
+        return cls(kid, _base64url(header), signing, successor_key, browser_key, code_key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,8 @@ GENERAL = {
 ABOUT = """Rooms, participants, prizes and winners.
 
 **To sign in here:** run `POST /api/v1/auth/login` below (development; *Try it out*, *Execute*), or
-sign in with a provider at `/api/v1/auth/google`. Copy `accessToken` from the answer, press
+sign in with a provider at `/api/v1/auth/google`, or with a code that comes by mail
+(`POST /api/v1/auth/email/code`, then `…/login`). Copy `accessToken` from the answer, press
 *Authorize* and paste it under *bearer*. From then on *Execute* sends it.
 
 A program sends it as `Authorization: Bearer …`, and buys the next one at

@@ -7,10 +7,13 @@ from email.policy import SMTP, SMTPUTF8, Policy
 from urllib.parse import urlsplit
 
 from app.mails.languages import templates
+from app.mails.queueing import CODE
 from app.mails.reading import Letter
 from app.mails.stops import Stop
 from app.settings import Language, settings
 
+SECURITY = frozenset({CODE})
+"""Kinds that nobody can stop."""
 NOBODY = "nobody@localhost"
 """Whom a mail comes from that is never sent."""
 
@@ -32,11 +35,13 @@ INTERNATIONAL = SMTPUTF8.clone(header_factory=_registry)
 
 def compose(letter: Letter) -> EmailMessage:
     """Write a mail. Its Message-ID is the same each time: who gets it twice can tell."""
-    stop = Stop.of(letter.language, letter.kind, letter.address)
+    stop = None
+    if letter.kind not in SECURITY:
+        stop = Stop.of(letter.language, letter.kind, letter.address).url
     language = Language(letter.language)
     name = letter.kind.replace("-", "_")
     subject, _, text = (
-        templates(language).get_template(f"{name}.txt").render(letter=letter, stop=stop.url)
+        templates(language).get_template(f"{name}.txt").render(letter=letter, stop=stop)
     ).partition("\n")
     html = templates(language).get_template(f"{name}.html")
     message = EmailMessage(PLAIN if letter.address.isascii() else INTERNATIONAL)
@@ -46,12 +51,11 @@ def compose(letter: Letter) -> EmailMessage:
     message["Date"] = email.utils.format_datetime(letter.created_at)
     message["Message-ID"] = f"<{letter.id}@{urlsplit(settings().PUBLIC_URL).hostname}>"
     message["Auto-Submitted"] = "auto-generated"
-    message["List-Unsubscribe"] = f"<{stop.url}>"
-    message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    if stop is not None:
+        message["List-Unsubscribe"] = f"<{stop}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.set_content(text.lstrip("\n"))
-    message.add_alternative(
-        html.render(letter=letter, stop=stop.url, subject=subject), subtype="html"
-    )
+    message.add_alternative(html.render(letter=letter, stop=stop, subject=subject), subtype="html")
     message["Content-Language"] = language  # before, it would have become a part's
     return message
 

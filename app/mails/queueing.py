@@ -1,8 +1,11 @@
 """What happened that somebody is written to about. Who moves events writes the mails down, too."""
 
-from app.settings import Settings
+from app.database.engine import fetch
+from app.database.ids import new_id
+from app.settings import Language, Settings
 from app.tables import MailStatus
 
+CODE = "code"
 YOU_WON = "you-won"
 
 
@@ -36,3 +39,11 @@ def queue(moved: str, status: str, language: str) -> str:
             "countedAt" = NULL
             WHERE mails.status = '{MailStatus.DROPPED}'
     """
+
+
+async def queue_code(code_id: str, status: MailStatus, language: Language) -> None:
+    """Write down the mail that tells a code to sign in with, within the caller's transaction."""
+    await fetch(
+        "INSERT INTO mails (id, kind, cause, language, status) VALUES ($1, $2, $3, $4, $5)",
+        *(new_id(), CODE, code_id, language, status),
+    )

@@ -7,27 +7,34 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from app.auth.codes import IN_FORCE, code_of
+from app.mails.queueing import CODE
 from app.mails.stops import STOPPED
 from app.participants.service import DELETED_PERSON
 from app.settings import settings
 from app.visible_text import cleaned_line
 
 # The address is the account's, if it is verified; who has no account has the one that they were
-# brought in by.
+# brought in by. A code goes where it was asked for, whatever a room wants or somebody has stopped.
 CONTENTS = f"""
     SELECT m.*, r.name AS room, z.name AS prize, s.address, d.number AS draw,
         d."isReadable", COALESCE(p.name, u.name) AS person,
-        CASE
+        c.kid, CASE
+            WHEN m.kind = 'code' AND c.id IS NULL THEN 'The code is not good any more.'
+            WHEN m.kind = 'code' THEN NULL
             WHEN w.id IS NULL OR w."deletedAt" IS NOT NULL THEN 'The win was revoked.'
             WHEN r."deletedAt" IS NOT NULL THEN 'The room was deleted.'
             WHEN NOT r."sendsMail" THEN 'The room sends no mails any more.'
             WHEN s.address IS NULL THEN 'The winner has no verified address.'
             WHEN EXISTS (SELECT FROM mail_stops WHERE id = {STOPPED}) THEN 'Nobody wants it there.'
         END AS needless
-    FROM mails m JOIN rooms r ON r.id = m."roomId" LEFT JOIN winners w ON w.id = m.cause
+    FROM mails m LEFT JOIN rooms r ON r.id = m."roomId"
+    LEFT JOIN winners w ON w.id = m.cause AND m.kind = 'you-won'
+    LEFT JOIN sign_in_codes c ON c.id = m.cause AND m.kind = 'code' AND {IN_FORCE}
     LEFT JOIN prizes z ON z.id = w."prizeId" LEFT JOIN participants p ON p.id = w."participantId"
     LEFT JOIN users u ON u.id = p."userId"
     CROSS JOIN LATERAL (SELECT CASE
+        WHEN m.kind = 'code' THEN c.email
         WHEN p."userId" IS NULL THEN p.email
         WHEN u."deletedAt" IS NULL AND u."emailVerified" IS NOT NULL THEN u.email
     END AS address) s
@@ -39,6 +46,9 @@ CONTENTS = f"""
     ) d ON true
 """
 
+SIGN_IN_PATH = "/sign-in"
+"""The page on which a code is used."""
+
 
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """What a mail says, and to whom. Names are one line each."""
@@ -47,14 +57,18 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     language: str
     address: str
-    person: str | None
-    room: str
-    prize: str
-    draw: int | None
-    """The number of the draw that it was won in."""
-    draw_url: str | None
-    """Where anybody sees that draw."""
     created_at: datetime
+    person: str | None = None
+    room: str = ""
+    prize: str = ""
+    draw: int | None = None
+    """The number of the draw that it was won in."""
+    draw_url: str | None = None
+    """Where anybody sees that draw."""
+    code: str | None = None
+    """What one signs in with."""
+    code_url: str | None = None
+    """Where the code can be used without typing it."""
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "Letter":
@@ -62,17 +76,25 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
         person = row["person"]
         draw, public = row["draw"], settings().PUBLIC_URL
         return cls(
-            id=row["id"],
-            kind=row["kind"],
-            language=row["language"],
-            address=row["address"],
+            **_head(row),
             person=None if person in {None, DELETED_PERSON} else cleaned_line(person),
             room=_named(row["room"]),
             prize=_named(row["prize"]),
             draw=draw,
             draw_url=f"{public}/rooms/{row['roomId']}/draws/{draw}" if row["isReadable"] else None,
-            created_at=row["createdAt"],
         )
+
+    @classmethod
+    def of_code(cls, row: asyncpg.Record, code: str) -> "Letter":
+        """Make a letter of a row of CONTENTS that tells a code."""
+        # Behind the #, so that no server learns it, and nobody who follows links uses it up.
+        url = f"{settings().PUBLIC_URL}{SIGN_IN_PATH}?language={row['language']}#{code}"
+        return cls(**_head(row), code=code, code_url=url)
+
+
+def _head(row: asyncpg.Record) -> dict[str, Any]:
+    names = ("id", "kind", "language", "address")
+    return {**{name: row[name] for name in names}, "created_at": row["createdAt"]}
 
 
 def _named(name: str) -> str:
@@ -81,5 +103,11 @@ def _named(name: str) -> str:
 
 def letters_of(rows: Sequence[asyncpg.Record]) -> dict[str, Letter | str]:
     """Return what each mail says by its id, or why it is not to be sent."""
-    found: dict[str, Any] = {row["id"]: row["needless"] or Letter.of(row) for row in rows}
-    return found
+    return {row["id"]: row["needless"] or _letter(row) for row in rows}
+
+
+def _letter(row: asyncpg.Record) -> Letter | str:
+    if row["kind"] != CODE:
+        return Letter.of(row)
+    code = code_of(row["cause"], row["kid"])
+    return "The code's secret is gone." if code is None else Letter.of_code(row, code)

@@ -18,6 +18,7 @@ import asyncpg
 from app.mails.composing import compose
 from app.mails.delivering import CONNECTIONS, LONGEST_REASON, Line, Outcome, ServerRefuses
 from app.mails.limits import let_through
+from app.mails.queueing import CODE
 from app.mails.reading import CONTENTS, Letter, letters_of
 from app.metrics import MAILS
 from app.settings import MailServer
@@ -36,10 +37,12 @@ EXPIRY = timedelta(days=3)
 """What could not be sent in that time is no news any more."""
 
 DUE = "status = 'PENDING' AND \"nextAttemptAt\" <= now()"
-_CLAIM = f"""
+URGENT = f"kind = '{CODE}' AND {DUE}"
+"""What does not wait for its turn."""
+_CLAIM = """
     WITH due AS (
-        SELECT id, "nextAttemptAt" FROM mails WHERE {DUE}
-        ORDER BY "nextAttemptAt" LIMIT {CLAIMED} FOR UPDATE SKIP LOCKED
+        SELECT id, "nextAttemptAt" FROM mails WHERE {due}
+        ORDER BY "nextAttemptAt" LIMIT {most} FOR UPDATE SKIP LOCKED
     )
     UPDATE mails m SET attempts = attempts + 1, "nextAttemptAt" = now() + $1::interval
     FROM due WHERE m.id = due.id RETURNING m.id, m.attempts, due."nextAttemptAt" AS due,
@@ -74,12 +77,15 @@ async def count_due(connection: Connection) -> int:
     return count
 
 
-async def send_due(connection: Connection, server: MailServer) -> AsyncGenerator[int, None]:
+async def send_due(
+    connection: Connection, server: MailServer, due: str = DUE
+) -> AsyncGenerator[int, None]:
     """Send what is due, and yield after a few each time how many of them are done with.
 
     Args:
         connection: Our own. Between two statements it does nothing.
         server: Whom to hand them to.
+        due: DUE or URGENT.
 
     Raises:
         ServerRefuses: It takes no mail at all for now; what is left waits.
@@ -88,7 +94,8 @@ async def send_due(connection: Connection, server: MailServer) -> AsyncGenerator
     MAILS.labels("expired").inc(len(expired))
     lines = [Line(server) for _ in range(CONNECTIONS)]
     try:
-        while claimed := await connection.fetch(_CLAIM, LEASE):
+        claim = _CLAIM.format(due=due, most=CLAIMED)
+        while claimed := await connection.fetch(claim, LEASE):
             sending = _Sending(connection, claimed)
             try:
                 yield await sending.send(lines)

@@ -1,5 +1,6 @@
 """The whole sign-in in a real browser: our server, a real provider, and a front-end's page."""
 
+import asyncio
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from playwright.async_api import Locator, Page, async_playwright, expect
 
 from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, providing
 from tests.loopback import listening
+from tests.mails.server import Mailbox, receiving
 from tests.server import free_port, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -58,6 +60,8 @@ class Site(msgspec.Struct, frozen=True):
 
     url: str
     front: str
+    mail_port: int = 0
+    """Where it hands over mails."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def site(module_database: str) -> Iterator[Site]:
     person = oidc_provider_mock.User(
         sub="erin", claims={"email": "erin@example.com", "email_verified": True, "name": "Erin"}
     )
-    port = free_port()
+    port, mail_port = free_port(), free_port()
     with (
         oidc_provider_mock.run_server_in_thread(
             user_claims=[person], require_nonce=True
@@ -83,15 +87,18 @@ def site(module_database: str) -> Iterator[Site]:
             PUBLIC_URL=f"http://127.0.0.1:{port}",
             FRONTEND_URL=front,
             OIDC_PROVIDERS=json.dumps({"acme": client}),
+            MAIL_URL=f"smtp://127.0.0.1:{mail_port}?tls=none",
+            MAIL_FROM="prizes@example.org",
         ) as server:
-            yield Site(server.url, front)
+            yield Site(server.url, front, mail_port)
 
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 1200, "height": 1400})
+        context = await browser.new_context(viewport={"width": 1200, "height": 1400})
+        page = await context.new_page()
         page.set_default_timeout(WAIT_MILLISECONDS)
         yield page
         await browser.close()
@@ -124,6 +131,42 @@ async def test_browser_walks_the_whole_sign_in(site: Site, page: Page) -> None:
         assert me.json()["data"]["email"] == "erin@example.com"
         pair = await api.post("/api/v1/auth/refresh", json={"refreshToken": found["refresh_token"]})
         assert pair.status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider, as above
+async def test_browser_signs_in_with_a_code_and_no_other_browser_does(
+    site: Site, page: Page
+) -> None:
+    mailbox = Mailbox()
+    async with receiving(mailbox, site.mail_port):
+        await page.goto(f"{site.url}/sign-in")
+        await page.get_by_label("Your e-mail address").fill("Erin@Example.com")
+        await page.get_by_role("button", name="Send me a code").click()
+        await expect(page.get_by_text("We have sent a code to Erin@Example.com")).to_be_visible()
+        await asyncio.wait_for(mailbox.taken.wait(), 20)  # not by the job of the next minute
+        text = mailbox.mails[0].get_body(("plain",))
+        assert text is not None
+        (link,) = re.findall(r"http\S+/sign-in\?\S+", text.get_content())
+
+    await page.get_by_label("The code").fill("000 001" if link.endswith("0") else "000 000")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("alert")).to_contain_text("The code is wrong")
+
+    assert page.context.browser is not None
+    elsewhere = await page.context.browser.new_page()
+    await elsewhere.goto(link)
+    await expect(elsewhere.get_by_text("This browser did not ask for a code.")).to_be_visible()
+    await expect(elsewhere.get_by_role("button")).to_have_count(0)
+
+    tab = await page.context.new_page()
+    await tab.goto(link)
+    assert "#" not in tab.url
+    await tab.get_by_role("button", name="Sign in").click()
+    await tab.wait_for_url(f"{site.front}/auth/callback#**")
+    headers = {"Authorization": f"Bearer {fragment_of(tab)['access_token']}"}
+    async with httpx.AsyncClient(base_url=site.url, timeout=60) as api:
+        me = await api.get("/api/v1/auth/me", headers=headers)
+    assert me.json()["data"]["email"] == "erin@example.com"
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from app.auth import addresses
 from app.auth.limits import Limiter, MovingWindows, Policy
+from app.database.engine import fetchval
 from app.database.redis import OptionalRedis
 from app.settings import SettingsError, load
 from tests import factories
@@ -338,6 +339,19 @@ def test_what_costs_several_counts_as_several_or_not_at_all() -> None:
     assert windows.spend("a", 3, 60, 1.0, 2) == (True, 1, 61.0)
     assert windows.spend("a", 3, 60, 2.0, 2) == (False, 1, 61.0)
     assert windows.spend("a", 3, 60, 3.0) == (True, 0, 61.0)
+
+
+async def test_codes_are_counted_by_the_address_that_asks(
+    client: httpx.AsyncClient, configure: Configure
+) -> None:
+    configure(RATE_LIMITS=True, RATE_LIMIT_CODES="2/hour")
+    answers = [
+        await client.post("/api/v1/auth/email/code", json={"email": f"p{number}@example.org"})
+        for number in range(3)
+    ]
+    assert [each.status_code for each in answers] == [202, 202, 429]
+    assert int(answers[-1].headers["retry-after"]) > 3_000
+    assert await fetchval("SELECT count(*) FROM mails") == 2
 
 
 async def test_addresses_are_counted_and_too_many_refused_whole(

@@ -599,11 +599,30 @@ def event_tables() -> dict[str, Table]:
 
 
 def mail_tables() -> dict[str, Table]:
-    kinds = "CHECK ((kind = 'you-won'::text))"
     return {
+        "sign_in_codes": Table(
+            columns={
+                **{name: text() for name in ("email", "id", "kid")},
+                "expiresAt": time(),
+                "usedAt": TIME_OR_NULL,
+                "tries": Column("integer", default="0"),
+                "asked": ONE,
+                "askedSince": time(default=NOW),
+            },
+            indexes={
+                "sign_in_codes_askedSince_idx": 'btree ("askedSince")',
+                "sign_in_codes_id_key": "UNIQUE btree (id)",
+            },
+            constraints={
+                "sign_in_codes_pkey": "PRIMARY KEY (email)",
+                "sign_in_codes_tries_check": "CHECK (((tries >= 0) AND (tries <= 5)))",
+                "sign_in_codes_asked_check": "CHECK (((asked >= 1) AND (asked <= 10)))",
+            },
+        ),
         "mails": Table(
             columns={
-                **{name: text() for name in ("id", "kind", "roomId", "cause", "language")},
+                **{name: text() for name in ("id", "kind", "cause", "language")},
+                "roomId": TEXT_OR_NULL,
                 "recipient": TEXT_OR_NULL,
                 "status": text(),
                 "attempts": Column("integer", default="0"),
@@ -622,6 +641,10 @@ def mail_tables() -> dict[str, Table]:
                     for column, shown in (("chargedTo", '"chargedTo"'), ("recipient", "recipient"))
                 },
                 "mails_due_idx": ("btree (\"nextAttemptAt\") WHERE (status = 'PENDING'::text)"),
+                "mails_codes_due_idx": (
+                    'btree ("nextAttemptAt") '
+                    "WHERE ((status = 'PENDING'::text) AND (kind = 'code'::text))"
+                ),
                 "mails_kind_cause_key": "UNIQUE btree (kind, cause)",
                 "mails_createdAt_idx": 'btree ("createdAt")',
                 "mails_roomId_idx": 'btree ("roomId")',
@@ -629,7 +652,8 @@ def mail_tables() -> dict[str, Table]:
             constraints={
                 "mails_pkey": "PRIMARY KEY (id)",
                 "mails_roomId_fkey": reference("roomId", "rooms"),
-                "mails_kind_check": kinds,
+                "mails_kind_check": "CHECK ((kind = ANY (ARRAY['code'::text, 'you-won'::text])))",
+                "mails_roomId_check": "CHECK (((kind = 'code'::text) = (\"roomId\" IS NULL)))",
                 "mails_status_check": (
                     "CHECK ((status = ANY (ARRAY['KEPT'::text, 'PENDING'::text, 'SENT'::text, "
                     "'FAILED'::text, 'DROPPED'::text])))"
@@ -646,7 +670,10 @@ def mail_tables() -> dict[str, Table]:
         "mail_stops": Table(
             columns={"id": text(), "kind": text(), "createdAt": time(default=NOW)},
             indexes={},
-            constraints={"mail_stops_pkey": "PRIMARY KEY (id)", "mail_stops_kind_check": kinds},
+            constraints={
+                "mail_stops_pkey": "PRIMARY KEY (id)",
+                "mail_stops_kind_check": "CHECK ((kind = 'you-won'::text))",
+            },
         ),
     }
 

@@ -17,6 +17,7 @@ from app.asgi import create_app
 from app.auth import discovery
 from app.database.engine import DB, fetch
 from app.errors import FRAMEWORK_CODES, every_error
+from app.sign_in import service as sign_in
 from tests import factories
 from tests.answers import Headers, code_of
 from tests.applications.apps import manifest, schema
@@ -232,6 +233,12 @@ async def _(world: World) -> httpx.Response:
 @case("OAUTH_NOT_CONFIGURED")
 async def _(world: World) -> httpx.Response:
     return await world.send("GET", "/auth/google/url")
+
+
+@case("MAIL_NOT_CONFIGURED")
+async def _(world: World) -> httpx.Response:
+    world.patch.setattr(sign_in, "status_of_new", lambda _: None)
+    return await world.send("POST", "/auth/email/code", {"email": "anna@example.org"})
 
 
 @case("SERVICE_UNAVAILABLE")
