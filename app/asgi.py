@@ -49,6 +49,7 @@ from app.http.methods import Options, answer_preflight, serve_head
 from app.http.public_path import public, take_off_public_path
 from app.http.queries import refuse_odd_queries
 from app.http.time_limit import TimeLimit
+from app.invitations.page import join_page
 from app.mails.at_once import sending_at_once
 from app.mails.pages import stop_mails, stop_page
 from app.mails.previews import previews
@@ -61,7 +62,7 @@ from app.ops.lifeline import follow_lifeline
 from app.ops.logs import configure_logs
 from app.ops.observing import observe
 from app.ops.stopping import beginning, begun, telling_stop
-from app.participants.controller import ParticipantController, export_participants
+from app.participants.controller import ParticipantController, export_expected, export_participants
 from app.prizes.controller import PrizeController
 from app.rooms.controller import RoomController
 from app.rounds.controller import QuizController, RoundController
@@ -96,6 +97,7 @@ ENDPOINTS = (
     QuizController,
     RoundController,
     export_participants,
+    export_expected,
     export_winners,
     follow_room,
     follow_oneself,
@@ -161,6 +163,7 @@ def create_app() -> Litestar:
             draw_page,
             draw_code,
             sign_in_page,
+            join_page,
             stop_page,
             stop_mails,
             *previews(current),

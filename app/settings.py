@@ -37,8 +37,8 @@ DEFAULT_ADMIN_PATH = "/admin"
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 OWN_PATHS = frozenset(
     {
-        *("api", "dev", "health", "mails", "metrics", "rooms", "schema", "sign-in", "socket.io"),
-        "verify",
+        *("api", "dev", "health", "join", "mails", "metrics", "rooms", "schema", "sign-in"),
+        *("socket.io", "verify"),
     }
 )
 """What the paths of the service begin with, besides ADMIN_PATH."""
@@ -325,6 +325,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def public_path(self) -> str:
         """The path of PUBLIC_URL, before all of ours: `/events`, or nothing."""
         return urlsplit(self.PUBLIC_URL).path
+
+    @property
+    def join_url(self) -> str:
+        """Our own page on which one signs in and joins a room."""
+        return f"{self.PUBLIC_URL}/join"
 
     @property
     def admin_path(self) -> str:

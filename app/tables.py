@@ -482,10 +482,12 @@ class Mail(CamelCaseTable, tablename="mails"):
     What it says is read when it is sent.
     """
 
-    id = Text(primary_key=True, default=REQUIRED, help_text="The event's; of its Message-ID, too.")
+    id = Text(primary_key=True, default=REQUIRED, help_text="Of its Message-ID, too.")
     kind = Text(default=REQUIRED)
     roomId = ForeignKey(Room, null=True, default=None, help_text="None: it is about the account.")
-    cause = Text(default=REQUIRED, help_text="The id of the winner, or of the code.")
+    cause = Text(
+        default=REQUIRED, help_text="The id of the winner, of who was brought in, or of the code."
+    )
     language = Text(default=REQUIRED)
     recipient = Text(
         null=True, default=None, help_text="Whom it was last sent to, or is about to be."

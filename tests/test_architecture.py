@@ -30,7 +30,7 @@ LEVELS = [
     {"winners"},
     {"draws", "rounds"},
     {"mails"},
-    {"events", "sign_in"},
+    {"events", "invitations", "sign_in"},
     {"sockets"},
 ]
 PURE = {

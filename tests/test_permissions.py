@@ -83,6 +83,7 @@ ENDPOINTS = [
         {"participants": [{"userId": "{stranger}"}]},
     ),
     Endpoint("GET", "/rooms/{room}/participants.csv", EVERYBODY),
+    Endpoint("GET", "/rooms/{room}/expected.csv", FROM_MODERATOR),
     Endpoint("GET", "/rooms/{room}/participants/{participant}", EVERYBODY),
     Endpoint(
         "GET",
@@ -227,6 +228,7 @@ OPEN_TO_ALL = [
     "/dev/mails",
     "/health/live",
     "/health/ready",
+    "/join",
     "/metrics",
     "/sign-in",
     "/verify",

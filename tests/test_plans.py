@@ -80,6 +80,7 @@ STREAMED_OR_ELSEWHERE = {
     "/auth/{provider}/url",
     "/auth/{provider}/callback",
     "/rooms/{room_id}/participants.csv",
+    "/rooms/{room_id}/expected.csv",
     "/rooms/{room_id}/winners.csv",
     "/rooms/{room_id}/draws/{number}/entrants.txt",
     "/rooms/{room_id}/events",

@@ -281,16 +281,22 @@ def _optional_text(value: object) -> str | None:
 def checked_redirect_url(url: str) -> str:
     """Return where the front-end may go on after signing in.
 
-    That is a path of the front-end's own, or an address at FRONTEND_URL or one of CORS_ORIGINS.
+    That is a path of the front-end's own, an address at FRONTEND_URL or one of CORS_ORIGINS, or our
+    page on which one joins a room.
 
     Raises:
         ValidationFailed: It is anything else.
     """
     is_plain = url.isascii() and url.isprintable() and not set(url) & {"\\", " "}
     is_path = url.startswith("/") and not url.startswith("//")
-    if is_plain and (is_path or _origin(url) in _trusted_origins()):
+    if is_plain and (is_path or is_own_page(url) or _origin(url) in _trusted_origins()):
         return url
     raise ValidationFailed.at({"redirect_url": "Neither a path nor at a configured origin."})
+
+
+def is_own_page(url: str) -> bool:
+    """Tell whether it is our page on which one joins a room, to which tokens are given itself."""
+    return "#" not in url and url.partition("?")[0] == settings().join_url
 
 
 def _trusted_origins() -> set[str | None]:

@@ -50,7 +50,8 @@ RedirectUrl = Annotated[
     QueryParameter(
         name="redirect_url",
         max_length=2000,
-        description="Where the front-end goes on: a path, or an address at a configured origin.",
+        description="Where the front-end goes on: a path, or an address at a configured origin. "
+        "With our own page `/join` the tokens go there.",
     ),
 ]
 ANSWERED_AS_SUCH = (NotFound, OAuthNotConfigured, RateLimitExceeded, ValidationFailed)
@@ -182,14 +183,19 @@ async def _finish(
 
 
 def _front_end(pair: TokenPair, redirect_url: str) -> str:
-    """Tokens stand in the fragment, which no browser sends to a server."""
+    """Tokens stand in the fragment, which no browser sends to a server.
+
+    Our own page takes them itself; else the front-end does, and goes on.
+    """
     fragment = {
         "access_token": pair.accessToken,
         "refresh_token": pair.refreshToken,
         "expires_in": pair.expiresIn,
         "redirect_url": redirect_url,
     }
-    return f"{settings().FRONTEND_URL}/auth/callback#{urlencode(fragment)}"
+    front_end = f"{settings().FRONTEND_URL}/auth/callback"
+    there = redirect_url if oidc.is_own_page(redirect_url) else front_end
+    return f"{there}#{urlencode(fragment)}"
 
 
 def _redirect(

@@ -18,7 +18,7 @@ from app.database.engine import DB, fetch, fetchval
 from app.database.listener import CONNECTION_FAULTS
 from app.events.catalogue import KINDS, PERSON_DELETED, kind_of
 from app.events.telling import Entry, entries_of
-from app.mails.queueing import queue, status_of_new
+from app.mails.queueing import queues, status_of_new
 from app.metrics import EVENTS
 from app.participants.service import DELETED_PERSON
 from app.settings import settings
@@ -75,7 +75,11 @@ _ANNOUNCE = f"""
     SELECT pg_notify('{EVENTS_CHANNEL}', max(position)::text) FROM moved HAVING count(*) > 0
 """
 _MOVE = f"{_MOVED} {_ANNOUNCE}"
-_MOVE_AND_MAIL = f"{_MOVED}, mailed AS ({queue('leaving', '$10', '$11')}) {_ANNOUNCE}"
+_MAILED = (
+    f", mailed_{number} AS ({statement})"
+    for number, statement in enumerate(queues("leaving", "$10", "$11"))
+)
+_MOVE_AND_MAIL = f"{_MOVED} {''.join(_MAILED)} {_ANNOUNCE}"
 _NOBODY = "jsonb_build_object('id', $1::text, 'name', $2::text, 'avatar', NULL)"
 
 

@@ -59,7 +59,9 @@ async def csv_of(columns: Sequence[str], pieces: Pieces) -> AsyncIterator[bytes]
         yield lines.encode()
 
 
-def _members(row: asyncpg.Record, documents: frozenset[str]) -> Mapping[str, Any]:
+def _members(
+    row: asyncpg.Record | Mapping[str, Any], documents: frozenset[str]
+) -> Mapping[str, Any]:
     members: dict[str, Any] = dict(row)
     for name, value in members.items():
         if isinstance(value, datetime):

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 from litestar.response import Stream
@@ -16,7 +17,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uf
 """What makes a spreadsheet compute a cell, as OWASP lists it under "CSV Injection"; the last four
 are the wide forms of the first."""
 
-Pieces = AsyncIterator[Sequence[asyncpg.Record]]
+Pieces = AsyncIterator[Sequence[asyncpg.Record | Mapping[str, Any]]]
 
 
 def download(name: str, columns: Mapping[str, str], pieces: Pieces, *, bom: bool) -> Stream:

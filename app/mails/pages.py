@@ -29,5 +29,9 @@ async def stop_mails(token: FromPath[str]) -> Response[bytes]:
 
 
 def _page(wish: Stop, *, is_done: bool) -> Response[bytes]:
-    shown: dict[str, Any] = {"language": wish.language, "is_done": is_done}
+    shown: dict[str, Any] = {
+        "language": wish.language,
+        "kind": wish.kind,
+        "is_done": is_done,
+    }
     return page_of(templates(wish.language).get_template("stop.html").render(shown), form=ITSELF)

@@ -66,7 +66,7 @@ def _listed(row: asyncpg.Record) -> dict[str, Any]:
     return {
         "id": row["id"],
         "address": row["address"],
-        "about": row["kind"] if row["room"] is None else f"{row['prize']}, {row['room']}",
+        "about": ", ".join(filter(None, (row["prize"] or row["kind"], row["room"]))),
         "status": row["status"],
         "reason": row["needless"] or row["lastError"],
         "created_at": row["createdAt"],

@@ -6,6 +6,7 @@ from app.settings import Language, Settings
 from app.tables import MailStatus
 
 CODE = "code"
+INVITATION = "invitation"
 YOU_WON = "you-won"
 
 
@@ -16,28 +17,66 @@ def status_of_new(current: Settings) -> MailStatus | None:
     return None if current.in_production else MailStatus.KEPT
 
 
-def queue(moved: str, status: str, language: str) -> str:
-    """Write the mails of events that a statement moves: one of each win, however often it is told.
+def queues(moved: str, status: str, language: str) -> tuple[str, ...]:
+    """Write the mails of events that a statement moves: of each kind a statement.
 
-    What was dropped because the win was revoked is written again if the win comes back.
+    There is one mail of each cause, however often that is told. What was dropped is written again
+    if its cause comes back.
 
     Args:
-        moved: A table with the `id`, `type`, `subject` and `moment` of each event.
+        moved: A table with the `id`, `type`, `room`, `subject`, `content` and `moment` of each
+            event.
         status: The parameter of `status_of_new`.
         language: The parameter of the language.
     """
+    return _of_winners(moved, status, language), _of_expected(moved, status, language)
+
+
+_COLUMNS = """
+    INSERT INTO mails
+        (kind, cause, id, "roomId", "chargedTo", "createdAt", language, status)
+"""
+_AGAIN = f"""
+    ON CONFLICT (kind, cause) DO UPDATE SET status = EXCLUDED.status,
+        attempts = 0, "lastError" = NULL, "nextAttemptAt" = now(),
+        "createdAt" = EXCLUDED."createdAt", "chargedTo" = EXCLUDED."chargedTo",
+        "countedAt" = NULL
+        WHERE mails.status = '{MailStatus.DROPPED}'
+"""
+
+
+def _of_winners(moved: str, status: str, language: str) -> str:
     return f"""
-        INSERT INTO mails (id, kind, "roomId", cause, language, status, "createdAt", "chargedTo")
+        {_COLUMNS}
         SELECT DISTINCT ON (w.id)
-            e.id, '{YOU_WON}', w."roomId", w.id, {language}, {status}, e.moment, r."createdBy"
+            '{YOU_WON}', w.id, e.id, r.id, r."createdBy", e.moment, {language}, {status}
         FROM {moved} e JOIN winners w ON w.id = e.subject JOIN rooms r ON r.id = w."roomId"
         WHERE e.type = 'winner.awarded' AND w."deletedAt" IS NULL AND r."sendsMail"
         ORDER BY w.id
-        ON CONFLICT (kind, cause) DO UPDATE SET status = EXCLUDED.status,
-            attempts = 0, "lastError" = NULL, "nextAttemptAt" = now(),
-            "createdAt" = EXCLUDED."createdAt", "chargedTo" = EXCLUDED."chargedTo",
-            "countedAt" = NULL
-            WHERE mails.status = '{MailStatus.DROPPED}'
+        {_AGAIN}
+    """
+
+
+def _of_expected(moved: str, status: str, language: str) -> str:
+    """Write to who was brought in by an address: of many at once the event tells the range alone.
+
+    In the range there may be others, who came in before: the time tells them apart.
+    """
+    return f"""
+        {_COLUMNS}
+        SELECT DISTINCT ON (p.id) '{INVITATION}', p.id, gen_random_uuid()::text, r.id,
+            r."createdBy", e.moment, {language}, {status}
+        FROM {moved} e JOIN rooms r ON r.id = e.room CROSS JOIN LATERAL (
+            SELECT * FROM participants WHERE id = e.subject
+            UNION ALL
+            SELECT * FROM participants WHERE e.subject IS NULL AND "roomId" = e.room
+                AND id BETWEEN e.content #>> '{{range,from}}' AND e.content #>> '{{range,to}}'
+                AND e.moment IN ("joinedAt", "updatedAt")
+        ) p
+        WHERE e.type = 'participant.joined' AND p."userId" IS NULL AND p.email IS NOT NULL
+            AND p."deletedAt" IS NULL AND r."sendsMail"
+        ORDER BY p.id
+        {_AGAIN}
     """
 
 

@@ -8,30 +8,40 @@ import asyncpg
 import msgspec
 
 from app.auth.codes import IN_FORCE, code_of
-from app.mails.queueing import CODE
+from app.mails.queueing import CODE, INVITATION, YOU_WON
 from app.mails.stops import STOPPED
 from app.participants.service import DELETED_PERSON
 from app.settings import settings
 from app.visible_text import cleaned_line
 
 # The address is the account's, if it is verified; who has no account has the one that they were
-# brought in by. A code goes where it was asked for, whatever a room wants or somebody has stopped.
+# brought in by. Who is invited has none: whether somebody has an account with it is not looked at.
+# A code goes where it was asked for, whatever a room wants or somebody has stopped.
 CONTENTS = f"""
     SELECT m.*, r.name AS room, z.name AS prize, s.address, d.number AS draw,
         d."isReadable", COALESCE(p.name, u.name) AS person,
+        CASE WHEN o."deletedAt" IS NULL THEN o.name END AS organizer,
         c.kid, CASE
-            WHEN m.kind = 'code' AND c.id IS NULL THEN 'The code is not good any more.'
-            WHEN m.kind = 'code' THEN NULL
-            WHEN w.id IS NULL OR w."deletedAt" IS NOT NULL THEN 'The win was revoked.'
+            WHEN m.kind = '{CODE}' AND c.id IS NULL THEN 'The code is not good any more.'
+            WHEN m.kind = '{CODE}' THEN NULL
             WHEN r."deletedAt" IS NOT NULL THEN 'The room was deleted.'
             WHEN NOT r."sendsMail" THEN 'The room sends no mails any more.'
+            WHEN m.kind = '{YOU_WON}' AND (w.id IS NULL OR w."deletedAt" IS NOT NULL)
+                THEN 'The win was revoked.'
+            WHEN m.kind = '{INVITATION}' AND (p.id IS NULL OR p."deletedAt" IS NOT NULL)
+                THEN 'They are not in the room any more.'
+            WHEN m.kind = '{INVITATION}' AND p."userId" IS NOT NULL THEN 'They have joined already.'
+            WHEN m.kind = '{INVITATION}' AND r.status NOT IN ('DRAFT', 'ACTIVE')
+                THEN 'The room is closed.'
             WHEN s.address IS NULL THEN 'The winner has no verified address.'
             WHEN EXISTS (SELECT FROM mail_stops WHERE id = {STOPPED}) THEN 'Nobody wants it there.'
         END AS needless
-    FROM mails m LEFT JOIN rooms r ON r.id = m."roomId"
-    LEFT JOIN winners w ON w.id = m.cause AND m.kind = 'you-won'
-    LEFT JOIN sign_in_codes c ON c.id = m.cause AND m.kind = 'code' AND {IN_FORCE}
-    LEFT JOIN prizes z ON z.id = w."prizeId" LEFT JOIN participants p ON p.id = w."participantId"
+    FROM mails m LEFT JOIN rooms r ON r.id = m."roomId" LEFT JOIN users o ON o.id = r."createdBy"
+    LEFT JOIN winners w ON w.id = m.cause AND m.kind = '{YOU_WON}'
+    LEFT JOIN sign_in_codes c ON c.id = m.cause AND m.kind = '{CODE}' AND {IN_FORCE}
+    LEFT JOIN prizes z ON z.id = w."prizeId"
+    LEFT JOIN participants p
+        ON p.id = CASE m.kind WHEN '{INVITATION}' THEN m.cause ELSE w."participantId" END
     LEFT JOIN users u ON u.id = p."userId"
     CROSS JOIN LATERAL (SELECT CASE
         WHEN m.kind = 'code' THEN c.email
@@ -60,6 +70,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     person: str | None = None
     room: str = ""
+    organizer: str | None = None
+    """Of the room."""
+    room_url: str = ""
+    """Where one signs in to see the room."""
     prize: str = ""
     draw: int | None = None
     """The number of the draw that it was won in."""
@@ -72,14 +86,15 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> "Letter":
-        """Make a letter of a row of CONTENTS that has an address and a win."""
-        person = row["person"]
+        """Make a letter of a row of CONTENTS that has an address and a cause."""
         draw, public = row["draw"], settings().PUBLIC_URL
         return cls(
             **_head(row),
-            person=None if person in {None, DELETED_PERSON} else cleaned_line(person),
+            person=_person(row["person"]),
             room=_named(row["room"]),
-            prize=_named(row["prize"]),
+            organizer=_person(row["organizer"]),
+            room_url=f"{settings().join_url}?room={row['roomId']}",
+            prize=_named(row["prize"] or ""),
             draw=draw,
             draw_url=f"{public}/rooms/{row['roomId']}/draws/{draw}" if row["isReadable"] else None,
         )
@@ -95,6 +110,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 def _head(row: asyncpg.Record) -> dict[str, Any]:
     names = ("id", "kind", "language", "address")
     return {**{name: row[name] for name in names}, "created_at": row["createdAt"]}
+
+
+def _person(name: str | None) -> str | None:
+    return None if name in {None, DELETED_PERSON} else cleaned_line(name)
 
 
 def _named(name: str) -> str:

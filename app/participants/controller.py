@@ -31,6 +31,7 @@ from app.participants.schemas import (
     ParticipantOut,
 )
 from app.participants.service import Membership
+from app.settings import settings
 from app.tables import ParticipantRole
 
 ME = "me"
@@ -206,6 +207,38 @@ async def export_participants(
     }
     rows = service.read_participants(member)
     return spreadsheets.download("participants.csv", columns, rows, bom=bom)
+
+
+@get(
+    "/rooms/{room_id:str}/expected.csv",
+    guards=[in_room(Right.MANAGE_PARTICIPANTS)],
+    security=[{"bearer": []}],
+    media_type=spreadsheets.MEDIA_TYPE,
+    dependencies={"member": Provide(provide_member)},
+    tags=["participants"],
+    summary="Who was brought in by an address and has not joined, as CSV",
+)
+async def export_expected(
+    member: NamedDependency[Membership], *, bom: FromQuery[bool] = False
+) -> Stream:
+    """Send who is expected, oldest first, as a moderator: for mails that you send yourself.
+
+    `link` leads to the page on which they sign in with the address and join. It is the same for
+    all, and opens nothing to anybody else. The form is that of `participants.csv`.
+    """
+    names = {
+        "id": "id",
+        "name": "userName",
+        "email": "email",
+        "role": "role",
+        "joinedAt": "joinedAt",
+        "link": "link",
+    }
+    link = f"{settings().join_url}?room={member.room_id}"
+    rows = (
+        [{**row, "link": link} for row in piece] async for piece in service.read_expected(member)
+    )
+    return spreadsheets.download("expected.csv", names, rows, bom=bom)
 
 
 def _refuse_privileges(data: ParticipantInput | None) -> None:

@@ -272,6 +272,11 @@ def read_participants(member: Membership) -> AsyncIterator[Sequence[asyncpg.Reco
     return _listing(member).pieces(member.room_id)
 
 
+def read_expected(member: Membership) -> AsyncIterator[Sequence[asyncpg.Record]]:
+    """Read who was brought in by an address and has not joined, oldest first, piece by piece."""
+    return _listing(member, f'{_ALIVE} AND x."userId" IS NULL').pieces(member.room_id)
+
+
 async def find_participant(member: Membership, participant_id: str) -> asyncpg.Record:
     """Read one participant of the room. To moderators with the address, where it is for them.
 

@@ -103,15 +103,17 @@ PARTS = (
     ),
     Part(
         "mails",
-        "The mails that you were sent, or were to be sent, about what you won.",
+        "The mails that you were sent, or were to be sent: of what you won, and invitations.",
         _of(
             "m",
             *("id", "kind", "roomId", "recipient", "status", "sentAt", "createdAt"),
             room="r.name",
-            winId="m.cause",
+            cause="m.cause",
         ),
-        f"""{_MINE} JOIN winners w ON w."participantId" = p.id
-            JOIN mails m ON m.cause = w.id WHERE p."userId" = $1""",
+        f"""{_MINE} CROSS JOIN LATERAL (
+                SELECT 'invitation' AS kind, p.id AS cause
+                UNION ALL SELECT 'you-won', id FROM winners WHERE "participantId" = p.id
+            ) c JOIN mails m USING (kind, cause) WHERE p."userId" = $1""",
     ),
     Part(
         "answers",

@@ -17,6 +17,7 @@ import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
 from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, providing
+from tests.factories import SETTINGS
 from tests.loopback import listening
 from tests.mails.server import Mailbox, receiving
 from tests.server import free_port, serving
@@ -167,6 +168,59 @@ async def test_browser_signs_in_with_a_code_and_no_other_browser_does(
     async with httpx.AsyncClient(base_url=site.url, timeout=60) as api:
         me = await api.get("/api/v1/auth/me", headers=headers)
     assert me.json()["data"]["email"] == "erin@example.com"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # as above
+async def test_who_is_invited_by_an_address_signs_in_and_joins_on_our_page(
+    site: Site, page: Page
+) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    room = await private_room(site, "erin@example.com")
+    planted = f"{site.url}/join?room={room}#access_token=planted&refresh_token=x&expires_in=1"
+    await page.goto(planted)
+    await expect(page.get_by_text("You see which room it is when")).to_be_visible()
+    assert page.url == f"{site.url}/join?room={room}"
+
+    await page.get_by_role("link", name="Sign in with Acme").click()
+    await page.get_by_role("button", name="erin", exact=True).click()
+    await expect(page.get_by_text("Office lottery")).to_be_visible()
+    assert page.url == f"{site.url}/join?room={room}", "tokens don't stay in the address"
+    await expect(page.get_by_text("erin@example.com")).to_be_visible()
+    await page.get_by_role("button", name="Join").click()
+    await expect(page.get_by_text("You are in.")).to_be_visible()
+
+    await page.get_by_role("link", name="Go on").click()
+    await page.wait_for_url(re.compile(f"^{site.front}/auth/callback#"))
+    found = fragment_of(page)
+    assert found["redirect_url"] == f"/rooms/{room}"
+    async with httpx.AsyncClient(base_url=f"{site.url}/api/v1", timeout=60) as api:
+        headers = {"Authorization": f"Bearer {found['access_token']}"}
+        seat = await api.get(f"/rooms/{room}/participants/me", headers=headers)
+    assert seat.json()["data"]["user"]["name"] == "Erin"
+    assert not faults
+
+
+async def private_room(site: Site, *invited: str) -> str:
+    """Let Alice open a private room and bring people in by their addresses."""
+    async with httpx.AsyncClient(base_url=f"{site.url}/api/v1", timeout=60) as api:
+        alice = {"email": "alice@example.com", "password": "password123"}
+        token = (await api.post("/auth/login", json=alice)).json()["data"]["accessToken"]
+        api.headers["Authorization"] = f"Bearer {token}"
+        room = await api.post(
+            "/rooms",
+            json={
+                "name": "Office lottery",
+                "appId": "app_lottery_v1",
+                "appSettings": SETTINGS,
+                "isPublic": False,
+            },
+        )
+        room_id: str = room.json()["data"]["id"]
+        for address in invited:
+            added = await api.post(f"/rooms/{room_id}/participants", json={"email": address})
+            assert added.status_code == 201
+    return room_id
 
 
 @pytest.fixture

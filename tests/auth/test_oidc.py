@@ -610,6 +610,18 @@ async def test_redirect_to_a_path_or_a_configured_origin_is_allowed(
     assert tokens["redirect_url"] == url
 
 
+async def test_our_own_page_on_which_one_joins_gets_the_tokens_itself(
+    browser: httpx.AsyncClient, provider: TestProvider
+) -> None:
+    page = "http://127.0.0.1:8000/join?room=r"
+    told = await leave(browser, redirect_url=page)
+    provider.identify(told["nonce"])
+    location = await come_back(browser, state=told["state"])
+    there, _, fragment = location.partition("#")
+    assert there == page
+    assert "access_token" in fragment
+
+
 @pytest.mark.parametrize(
     "url",
     [
@@ -630,6 +642,10 @@ async def test_redirect_to_a_path_or_a_configured_origin_is_allowed(
         "http:front.example",
         "http://[::1",
         "http://front.example:port/",
+        "http://127.0.0.1:8000/joined",
+        "http://127.0.0.1:8000/join#x",
+        "http://127.0.0.1:8000/join/../x",
+        "http://127.0.0.1:8000@evil.example/join",
         "javascript:alert(1)",
         "data:text/html,x",
         "rooms",

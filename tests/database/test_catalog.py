@@ -652,7 +652,10 @@ def mail_tables() -> dict[str, Table]:
             constraints={
                 "mails_pkey": "PRIMARY KEY (id)",
                 "mails_roomId_fkey": reference("roomId", "rooms"),
-                "mails_kind_check": "CHECK ((kind = ANY (ARRAY['code'::text, 'you-won'::text])))",
+                "mails_kind_check": (
+                    "CHECK ((kind = ANY (ARRAY['code'::text, 'invitation'::text, "
+                    "'you-won'::text])))"
+                ),
                 "mails_roomId_check": "CHECK (((kind = 'code'::text) = (\"roomId\" IS NULL)))",
                 "mails_status_check": (
                     "CHECK ((status = ANY (ARRAY['KEPT'::text, 'PENDING'::text, 'SENT'::text, "
@@ -672,7 +675,9 @@ def mail_tables() -> dict[str, Table]:
             indexes={},
             constraints={
                 "mail_stops_pkey": "PRIMARY KEY (id)",
-                "mail_stops_kind_check": "CHECK ((kind = 'you-won'::text))",
+                "mail_stops_kind_check": (
+                    "CHECK ((kind = ANY (ARRAY['invitation'::text, 'you-won'::text])))"
+                ),
             },
         ),
     }

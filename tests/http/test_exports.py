@@ -57,6 +57,25 @@ async def test_participants_are_a_file_oldest_first(
     assert (shown["joinedAt"], shown["role"]) == (one["joinedAt"], "VIEWER")
 
 
+async def test_who_is_expected_is_a_file_with_links_for_moderators(
+    client: httpx.AsyncClient, room: asyncpg.Record, base: str, headers: Headers
+) -> None:
+    first = await factories.expected(room["id"], "=1+1@example.org")
+    await fetch("UPDATE participants SET name = '=HYPERLINK(1)' WHERE id = $1", first["id"])
+    gone = await factories.expected(room["id"], "gone@example.org")
+    await fetch('UPDATE participants SET "deletedAt" = now() WHERE id = $1', gone["id"])
+    await factories.expected((await factories.room())["id"], "elsewhere@example.org")
+    await factories.participant(room["id"])
+
+    answer = await client.get(f"{base}/expected.csv", headers=headers)
+
+    (shown,) = rows_of(answer)
+    assert list(shown) == ["id", "name", "email", "role", "joinedAt", "link"]
+    assert (shown["id"], shown["name"]) == (first["id"], "'=HYPERLINK(1)")
+    assert shown["email"] == "'=1+1@example.org"
+    assert shown["link"] == f"http://127.0.0.1:8000/join?room={room['id']}"
+
+
 async def test_winners_are_a_file_newest_first(
     client: httpx.AsyncClient, room: asyncpg.Record, base: str, headers: Headers
 ) -> None:

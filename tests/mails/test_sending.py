@@ -316,11 +316,14 @@ async def test_who_has_no_account_is_written_to_where_they_were_brought_in(
     )
     await win(room, participant=guest)
     await told(connection)
-    assert await send(connection, server) == 1
-    assert mailbox.recipients == ["почта@xn--e1afmkfd.xn--p1ai"]
-    part = mailbox.mails[0].get_body(("plain",))
-    assert part is not None
-    assert "Hello Гость," in part.get_content()
+    assert await send(connection, server) == 2
+    assert mailbox.recipients == ["почта@xn--e1afmkfd.xn--p1ai"] * 2
+    subjects = {mail["Subject"] for mail in mailbox.mails}
+    assert subjects == {"You have won: Headphones", "You are invited: New Year Lottery"}
+    for mail in mailbox.mails:
+        part = mail.get_body(("plain",))
+        assert part is not None
+        assert "Hello Гость," in part.get_content()
 
 
 @pytest.mark.usefixtures("mail")

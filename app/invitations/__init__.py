@@ -1,0 +1,1 @@
+"""Ways into a room for those who are let in from outside."""

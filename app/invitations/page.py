@@ -1,0 +1,32 @@
+"""The page on which one signs in and joins a room, to which invitations lead."""
+
+from typing import Annotated
+
+from litestar import Response, get
+from litestar.params import QueryParameter
+
+from app.auth.providers import GOOGLE, providers
+from app.http.pages import page_of
+from app.http.public_path import public
+from app.mails.languages import templates
+from app.settings import settings
+
+NAMES = {GOOGLE: "Google"}
+"""What providers are called; others as they are configured."""
+
+
+@get("/join", include_in_schema=False, sync_to_thread=False)
+def join_page(
+    room: Annotated[str | None, QueryParameter(name="room")] = None,  # noqa: ARG001 - the page reads it
+) -> Response[bytes]:
+    """Send the page; it asks for the rest itself, with the token of who has signed in."""
+    current = settings()
+    page = templates(current.MAIL_LANGUAGE).get_template("join.html")
+    text = page.render(
+        language=current.MAIL_LANGUAGE,
+        api=public("/api/v1"),
+        page=current.join_url,
+        front_end=f"{current.FRONTEND_URL}/auth/callback",
+        ways={name: NAMES.get(name, name.capitalize()) for name in providers()},
+    )
+    return page_of(text)
