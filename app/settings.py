@@ -288,6 +288,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     MAIL_LIMIT_ADDRESS: RateLimit = "20/day"
     """Mails that one address gets from all rooms. What is more waits, three days at most."""
 
+    ERASURE_DAYS: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
+    """How long after a deletion an account is erased; until then, who deleted it themselves has it
+    back by signing in."""
+
     OTEL_EXPORTER_OTLP_ENDPOINT: WebAddress | None = None
     """An OpenTelemetry collector that takes traces over HTTP, `http://127.0.0.1:4318`. Unset:
     nothing is traced."""

@@ -98,6 +98,12 @@ class User(SoftDeletable, tablename="users"):
     createdAt = Moment()
     updatedAt = Moment(auto_update=now_ms)
     deletedAt = Moment(null=True, default=None)
+    erasedAt = Moment(
+        null=True, default=None, help_text="Since then nothing here says who they were."
+    )
+    mayReturn = Boolean(
+        default=False, help_text="They deleted themselves: signing in brings the account back."
+    )
 
     @classmethod
     def get_readable(cls) -> Readable:
@@ -250,6 +256,9 @@ class Participant(SoftDeletable, tablename="participants"):
     acceptedAt = Moment(null=True, default=None, help_text="When they joined by themselves.")
     participantUntil = Moment(
         null=True, default=None, help_text="When they last ceased to be a PARTICIPANT here."
+    )
+    erasedAt = Moment(
+        null=True, default=None, help_text="When all that was personal here became blank."
     )
 
     @classmethod
@@ -412,7 +421,7 @@ class Answer(CamelCaseTable, tablename="answers"):
     id = Text(primary_key=True, default=new_id)
     roundId = ForeignKey(Round, null=False)
     participantId = ForeignKey(Participant, null=False)
-    answerIndex = Integer(default=REQUIRED)
+    answerIndex = Integer(null=True, default=None, help_text="Null: erased with the person.")
     isCorrect = Boolean(default=REQUIRED)
     isWinning = Boolean(default=REQUIRED, help_text="The first right one of its round.")
     responseTimeMs = Integer(default=REQUIRED, help_text="Since the question was shown.")

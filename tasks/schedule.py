@@ -12,6 +12,7 @@ from app.settings import SettingsError, settings
 from tasks.draws import DueDraws
 from tasks.events import Forgetting
 from tasks.mails import DueMails
+from tasks.people import ERASE_DELETED, Erasing
 from tasks.steps import Deletion, Step, Vacuum
 
 NEVER = "never"
@@ -112,6 +113,7 @@ JOBS = (
     ),
     Job("cleanup-events", "50 2 * * *", (Forgetting(),)),
     Job("cleanup-mails", "55 2 * * *", (Deletion("mails", "createdAt", days="MAIL_DAYS"),)),
+    Job(ERASE_DELETED, "10 3 * * *", (Erasing(),)),
     Job("send-mails", "* * * * *", (DueMails(),), needs="MAIL_URL"),
     Job("draw-due-rounds", "* * * * *", (DueDraws(due_draws, draw_due),), needs="DRAND_URL"),
     Job("finish-draws", "* * * * *", (DueDraws(unfinished_draws, finish_draw),)),

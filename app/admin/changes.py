@@ -209,6 +209,8 @@ async def restore_row(actor: str, table: str, row_id: str) -> None:
         )
         if row is None:
             raise NotFound("There is no such row among the deleted.")
+        if row.get("erasedAt") is not None:
+            raise Conflict("They were erased: nothing is left to bring back.")
         for column, (parent, key) in PARENTS[table].items():
             if row[column] is None:
                 continue

@@ -19,10 +19,11 @@ from app.applications.schemas import AppChange, AppInput, DeprecationInput
 from app.auth.schemas import Revocation
 from app.auth.sessions import revoke_person
 from app.database.engine import fetch, fetchval
-from app.email_addresses import canonical_address
+from app.email_addresses import canonical_address, searched_address
 from app.errors import AppError, Conflict, NotFound, ValidationFailed
 from app.http.bodies import decode_any, decode_body
 from app.settings import settings
+from app.users.erasing import erase_user
 from app.users.service import set_platform_administrator
 from tasks import runs
 from tasks.schedule import JOBS, jobs
@@ -63,6 +64,13 @@ class Administratorship(BaseModel):
 
     email: str = Field(title="E-mail address")
     isAdmin: bool = Field(default=True, title="Platform administrator")
+
+
+class Erasure(BaseModel):
+    """Somebody to erase."""
+
+    id: str = Field(title="Id of the person")
+    confirmation: str = Field(title="The person's e-mail address, to be sure")
 
 
 class DeletedRow(BaseModel):
@@ -128,6 +136,17 @@ async def administrate(request: Request, data: Administratorship) -> str:
     async with recorded(_actor(request), "make administrator"):
         await set_platform_administrator(data.email, is_administrator=data.isAdmin)
     return f"{data.email} is {'a' if data.isAdmin else 'no'} platform administrator."
+
+
+async def erase(request: Request, data: Erasure) -> str:
+    """Erase somebody, deleted or not, whose address was typed as well."""
+    email = await fetchval('SELECT email FROM users WHERE id = $1 AND "erasedAt" IS NULL', data.id)
+    if email is None:
+        raise NotFound("There is no such person, or they were erased.")
+    if searched_address(data.confirmation) != email:
+        raise Conflict("This is not the address of that person. Nothing was done.")
+    await erase_user(data.id, by=_actor(request), spare_rooms=True)
+    return f"{data.id} is erased."
 
 
 async def restore(request: Request, data: DeletedRow) -> str:
@@ -202,6 +221,7 @@ FORMS = [
     FormConfig("Rotate a secret", AppName, rotate_secret, "The old one is worth nothing.", APPS),
     FormConfig("Revoke sessions", PersonAndReason, revoke_sessions, "Signs out at once.", PEOPLE),
     FormConfig("Platform administrator", Administratorship, administrate, None, PEOPLE),
+    FormConfig("Erase a person", Erasure, erase, "For good: nothing brings it back.", PEOPLE),
     FormConfig("Restore something deleted", DeletedRow, restore, None, OPERATIONS),
     FormConfig("Run a job now", JobName, run_job, None, OPERATIONS),
 ]

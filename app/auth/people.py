@@ -43,7 +43,7 @@ async def sign_in(arrival: Arrival, device: Device, now: datetime) -> TokenPair:
     """Open a session for somebody whom a provider sent. One transaction.
 
     Raises:
-        AccountDeleted: The person was deleted.
+        AccountDeleted: The person was deleted, and not by themselves.
         EmailNotVerified: The identity is new, and the provider does not vouch for its address.
         EmailTaken: The address belongs to another person of the same provider.
         InvalidToken: This sign-in was finished already.
@@ -73,7 +73,7 @@ async def person_of(email: str) -> asyncpg.Record:
     """Find the person of an address that is surely theirs, else make one. No provider vouches.
 
     Raises:
-        AccountDeleted: The person was deleted.
+        AccountDeleted: The person was deleted, and not by themselves.
     """
     person = await _of_address(email) or await fetchrow(
         'INSERT INTO users (id, email, provider, "emailVerified", "updatedAt") '
@@ -85,7 +85,7 @@ async def person_of(email: str) -> asyncpg.Record:
     )
     if person is None:  # Somebody else has just made the person.
         person = await _of_address(email)
-    if person is None or person["deletedAt"] is not None:
+    if person is None or not (person["deletedAt"] is None or await come_back(person["id"])):
         raise AccountDeleted(private="the address is a deleted person's")
     return person
 
@@ -99,9 +99,22 @@ async def _person(identity: Identity) -> asyncpg.Record:
     person = await _found_or_made(identity)
     if person is None:  # Somebody else has just made the person.
         person = await _found_or_made(identity)
-    if person is None or person["deletedAt"] is not None:
+    if person is None or not (person["deletedAt"] is None or await come_back(person["id"])):
         raise AccountDeleted(private="the identity or the address is a deleted person's")
     return person
+
+
+async def come_back(user_id: str) -> bool:
+    """Undo that somebody deleted themselves, unless they are erased. Tell whether it was undone.
+
+    Not what went with it: sessions, memberships and rooms, nor that they administer the platform.
+    """
+    row = await fetchrow(
+        'UPDATE users SET "deletedAt" = NULL, "mayReturn" = false, "isAdmin" = false, '
+        '"updatedAt" = now() WHERE id = $1 AND "mayReturn" RETURNING id',
+        user_id,
+    )
+    return row is not None
 
 
 async def _found_or_made(identity: Identity) -> asyncpg.Record | None:
@@ -135,7 +148,7 @@ async def _by_email(identity: Identity) -> asyncpg.Record | None:
         "FOR NO KEY UPDATE",
         identity.email,
     )
-    if person is None or person["deletedAt"] is not None:
+    if person is None or not (person["deletedAt"] is None or await come_back(person["id"])):
         return person
     first = None if person["provider"] != identity.provider else person["providerId"]
     if first not in {None, identity.subject}:
@@ -149,7 +162,7 @@ async def _by_email(identity: Identity) -> asyncpg.Record | None:
             identity.provider,
             identity.subject,
         )
-    return person
+    return await _by_identity(identity)
 
 
 async def _new_person(identity: Identity) -> asyncpg.Record | None:

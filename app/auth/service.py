@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from app.auth.people import come_back
 from app.auth.revocation import is_known_to_redis, is_revoked
 from app.auth.sessions import Device, TokenPair, open_session, token_policy
 from app.auth.tokens import VerifiedToken, VerifiedTokens, decode_access_token
@@ -74,6 +75,12 @@ async def confirm(verified: VerifiedToken) -> bool:
     return is_admin
 
 
+async def is_platform_administrator(user_id: str) -> bool:
+    """Tell whether somebody administers the platform; nobody who was deleted does."""
+    found = f'SELECT true FROM {User.alive()} u WHERE id = $1 AND "isAdmin"'
+    return await fetchval(found, user_id) is True
+
+
 def not_in_force(verified: VerifiedToken) -> InvalidToken:
     """Say that a token does not hold any more."""
     return InvalidToken(private=f"session {verified.claims.sid} is not in force any more")
@@ -86,7 +93,7 @@ async def sign_in_demo(
 
     Raises:
         InvalidCredentials: Not one of them, or not their password.
-        AccountDeleted: The person was deleted.
+        AccountDeleted: The person was deleted, and not by themselves.
     """
     user = await fetchrow(
         'SELECT id, email, name, avatar, "createdAt", "updatedAt", "deletedAt" FROM users '
@@ -97,7 +104,7 @@ async def sign_in_demo(
     expected = settings().demo_password
     if not hmac.compare_digest(password.encode(), expected.encode()) or user is None:
         raise InvalidCredentials(private="wrong demo e-mail or password")
-    if user["deletedAt"] is not None:
+    if not (user["deletedAt"] is None or await come_back(user["id"])):
         raise AccountDeleted
     return await open_session(user["id"], user["email"], device, now), user
 

@@ -80,7 +80,9 @@ _MAILED = (
     for number, statement in enumerate(queues("leaving", "$10", "$11"))
 )
 _MOVE_AND_MAIL = f"{_MOVED} {''.join(_MAILED)} {_ANNOUNCE}"
-_NOBODY = "jsonb_build_object('id', $1::text, 'name', $2::text, 'avatar', NULL)"
+# Who is a row of a room alone has no id as a person.
+_NOBODY = """jsonb_build_object('id', CASE WHEN NOT EXISTS (
+    SELECT FROM participants WHERE id = $1) THEN $1::text END, 'name', $2::text, 'avatar', NULL)"""
 
 
 def _without(content: str, *, place: str) -> str:
@@ -91,10 +93,14 @@ def _without(content: str, *, place: str) -> str:
 
 
 _FORGET = f"""
-    WITH seats AS MATERIALIZED (SELECT id, "roomId" FROM participants WHERE "userId" = $1)
+    WITH seats AS MATERIALIZED (
+        SELECT id, "roomId" FROM participants WHERE "userId" = $1
+        UNION ALL SELECT id, "roomId" FROM participants WHERE id = $1
+    )
     UPDATE events SET content = CASE split_part(type, '.', 1)
         WHEN 'room' THEN jsonb_set(content::jsonb, '{{data,organizer}}', {_NOBODY}, false)
-        WHEN 'winner' THEN {_without("content::jsonb", place="data,participant")}
+        WHEN 'winner' THEN jsonb_set({_without("content::jsonb", place="data,participant")},
+            '{{data,metadata}}', 'null', false)
         WHEN 'answer' THEN jsonb_set(content::jsonb, '{{data,participantName}}',
             to_jsonb($2::text), false)
         WHEN 'round' THEN jsonb_set(content::jsonb, '{{data,winner,participantName}}',
@@ -253,6 +259,10 @@ async def _forget(connection: asyncpg.Connection, person: str) -> None:
     """Take out of the log how somebody was called who has deleted the account, piece by piece.
 
     Also where they were only expected, by an address, when it was told.
+
+    Args:
+        connection: Of who moves.
+        person: A person's id, or a participant's.
     """
     last = 0
     while rows := await connection.fetch(_FORGET, person, DELETED_PERSON, last, MOST_FORGOTTEN):

@@ -9,6 +9,7 @@ from app.auth.revocation import is_revoked
 from app.auth.tokens import VerifiedToken, token_hash
 from app.database.engine import fetchrow, fetchval, jsonb
 from app.errors import InvalidToken
+from app.tables import User
 
 TICKET_BYTES = 32
 TTL_SECONDS = 30
@@ -16,15 +17,26 @@ LONGEST_TICKET = 100
 
 
 async def issue(token: VerifiedToken) -> tuple[str, datetime]:
-    """Make a ticket, and tell until when it may be used."""
+    """Make a ticket, and tell until when it may be used.
+
+    Raises:
+        InvalidToken: The person was deleted.
+    """
     ticket = secrets.token_urlsafe(TICKET_BYTES)
+    # The token names the person: whoever erases them finds it, or it is not written.
     expires_at = await fetchval(
-        'INSERT INTO event_tickets (id, token, "expiresAt") '
-        'VALUES ($1, $2, now() + make_interval(secs => $3)) RETURNING "expiresAt"',
+        f"""
+        WITH person AS (SELECT id FROM {User.alive()} u WHERE id = $4 FOR SHARE)
+        INSERT INTO event_tickets (id, token, "expiresAt")
+        SELECT $1, $2, now() + make_interval(secs => $3) FROM person RETURNING "expiresAt"
+        """,
         token_hash(ticket),
         jsonb(token),
         TTL_SECONDS,
+        token.claims.sub,
     )
+    if expires_at is None:
+        raise InvalidToken(private="the person was deleted")
     return ticket, expires_at
 
 

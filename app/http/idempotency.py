@@ -25,8 +25,9 @@ from litestar.utils.scope.state import ScopeState
 
 from app.auth.tokens import AccessClaims
 from app.database.engine import fetch, fetchval, jsonb, transaction
-from app.errors import Conflict, RateLimitExceeded, ValidationFailed
+from app.errors import Conflict, InvalidToken, RateLimitExceeded, ValidationFailed
 from app.http.bodies import ApiRequest
+from app.tables import User
 
 IN_STEPS = {"in_steps": True}
 """As the `opt` of a handler, which may ask for `idempotency_key_of` to know a request again."""
@@ -131,6 +132,7 @@ async def _answer_in_steps(request: _Request) -> "Answer":
     answer = await request.run()
     if not answer.is_refusal:
         async with transaction():
+            await _lock_person(request.user_id)
             bytes_left = MOST_KEPT_BYTES - (await _find(request))["usedBytes"]
             await _keep(request, answer, bytes_left=bytes_left)
     return answer
@@ -244,11 +246,23 @@ async def _lock(request: _Request) -> asyncpg.Record:
 
     Raises:
         Conflict: Somebody is in.
+        InvalidToken: The person was deleted.
     """
     lock = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
     if not await fetchval(lock, request.kept_id):
         raise Conflict("A request with this Idempotency-Key is under way.")
+    await _lock_person(request.user_id)
     return await _find(request)
+
+
+async def _lock_person(user_id: str) -> None:
+    """Keep a person from being erased until what was answered is kept, and erased with them.
+
+    Raises:
+        InvalidToken: They were deleted.
+    """
+    if not await fetchval(f"SELECT true FROM {User.alive()} u WHERE id = $1 FOR SHARE", user_id):
+        raise InvalidToken(private="the person was deleted")
 
 
 async def _find(request: _Request) -> asyncpg.Record:
@@ -292,7 +306,9 @@ def _again(kept: asyncpg.Record, request: _Request) -> Answer:
     }
     if kept["summary"] is None:
         raise Conflict(
-            "This was done. Its answer held a secret, which is shown only once.", details=done
+            "This was done. Its answer is not kept: it held a secret, which is shown only once, or "
+            "somebody who was erased.",
+            details=done,
         )
     raise Conflict(
         "This was done. Its answer was too large to be kept.",

@@ -85,6 +85,7 @@ DESCRIBED_PARAMETERS = {
     "version": "A published version, such as `1.0.0`.",
     "number": "The draw's number in its room, from 1.",
     "preview": "Change nothing, and tell what would become of the person's rooms.",
+    "erase": "What says who they were becomes blank, for good; instead of a body.",
     "reason": "Why; instead of a body.",
     "extra": "`metadata`: what CSV has in other columns is kept in the metadata of each person.",
     "bom": "Whether the file begins with a byte order mark, by which Excel knows UTF-8.",

@@ -20,6 +20,7 @@ from app.http.openapi import refusals
 from app.http.pagination import Page, page_of
 from app.http.preconditions import Resource
 from app.participants import bulk, service
+from app.participants.erasing import erase_participant
 from app.participants.guards import DEPENDENCIES, in_room, provide_member
 from app.participants.joining import join
 from app.participants.lines import LARGEST_LINES_BYTES, TakesLines, lines_of, newcomer_of
@@ -29,6 +30,7 @@ from app.participants.schemas import (
     ParticipantChange,
     ParticipantInput,
     ParticipantOut,
+    Removal,
 )
 from app.participants.service import Membership
 from app.settings import settings
@@ -170,9 +172,22 @@ class ParticipantController(Controller):
         member: NamedDependency[Membership],
         participant_id: FromPath[str],
         precondition: NamedDependency[Precondition],
+        *,
+        data: JSONBody[Removal | None] = None,
+        erase: FromQuery[bool] = False,
     ) -> Data[Success]:
-        """Leave the room, or take somebody out as a moderator. Prizes won stay won."""
-        await service.remove_participant(member, _resolve(member, participant_id), precondition)
+        """Leave the room, or take somebody out as a moderator. Prizes won stay won.
+
+        With `erase`, in the body or the query, a moderator takes out somebody who was brought in by
+        an address and has not joined, and address, name and metadata become blank for good, in the
+        room and wherever they are kept; also of who was taken out before. Who has joined erases the
+        account themselves (409).
+        """
+        id_ = _resolve(member, participant_id)
+        if erase or (data is not None and data.erase):
+            await erase_participant(member, id_, precondition)
+        else:
+            await service.remove_participant(member, id_, precondition)
         return Data(Success())
 
 

@@ -41,6 +41,13 @@ class ParticipantChange(Input):
     metadata: Metadata | UnsetType | None = UNSET
 
 
+class Removal(Input):
+    """How to remove somebody."""
+
+    erase: bool = False
+    """Whether what says who they were becomes blank, for good."""
+
+
 class PersonOut(msgspec.Struct):
     """A person, as others see them beside something else."""
 

@@ -211,7 +211,9 @@ def named(person: str, name: str, *, to_moderator: bool, prefix: str = "user") -
         prefix: Of the columns: `userName` and `userAvatar`.
     """
     avatar = f"{person}.avatar"
-    if not to_moderator:
+    if to_moderator:
+        name = f"CASE WHEN {person}.\"erasedAt\" IS NULL THEN {name} ELSE '{DELETED_PERSON}' END"
+    else:
         name = unless_deleted(person, name, f"'{DELETED_PERSON}'")
         avatar = unless_deleted(person, avatar, "NULL")
     return f'{name} AS "{prefix}Name", {avatar} AS "{prefix}Avatar"'
@@ -219,7 +221,12 @@ def named(person: str, name: str, *, to_moderator: bool, prefix: str = "user") -
 
 def attendee(participant: str, *, to_moderator: bool) -> str:
     """Select `userName` and `userAvatar` of a participant and the person u, who may be missing."""
-    return named("u", f"COALESCE(u.name, {participant}.name)", to_moderator=to_moderator)
+    erased = (
+        f'CASE WHEN {participant}."erasedAt" IS NOT NULL AND {participant}."userId" IS NULL '
+        f"THEN '{DELETED_PERSON}' END"
+    )
+    name = f"COALESCE(u.name, {participant}.name, {erased})"
+    return named("u", name, to_moderator=to_moderator)
 
 
 def address(participant: str) -> str:

@@ -100,9 +100,13 @@ class AnswerOut(msgspec.Struct):
     responseTimeMs: int
     answeredAt: str
     isWinning: bool
-    answerIndex: Annotated[int, Meta(description="One's own, or to moderators.")] | UnsetType = (
-        UNSET
-    )
+    answerIndex: (
+        Annotated[
+            int | None,
+            Meta(description="One's own, or to moderators; null once the person is erased."),
+        ]
+        | UnsetType
+    ) = UNSET
     isCorrect: (
         Annotated[bool, Meta(description="One's own once the round is over, or to moderators.")]
         | UnsetType

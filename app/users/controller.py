@@ -9,15 +9,18 @@ from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
 from app.auth.guards import provide_caller, signed_in, still_signed_in
-from app.auth.service import utc_now
+from app.auth.service import is_platform_administrator, utc_now
 from app.auth.tokens import AccessClaims
 from app.database.versions import Precondition
-from app.errors import Forbidden
+from app.errors import Conflict, Forbidden
 from app.http import archives
 from app.http.bodies import given
 from app.http.envelopes import Data, Success
+from app.http.openapi import refusals
 from app.http.preconditions import Resource, provide_precondition
+from app.participants.schemas import Removal
 from app.users import export, service
+from app.users.erasing import erase_user
 from app.users.schemas import DeletionPreview, UserChange, UserOut
 
 
@@ -54,27 +57,47 @@ class UserController(Controller):
         row = await service.change_user(user_id, given(data), precondition)
         return Resource(Data(UserOut.of(row)), row["version"])
 
-    @delete(guards=[still_signed_in], status_code=HTTP_200_OK, summary="Delete oneself")
+    @delete(
+        guards=[still_signed_in],
+        status_code=HTTP_200_OK,
+        responses=refusals(Conflict),
+        summary="Delete oneself, or erase somebody",
+    )
     async def remove(
         self,
         user_id: FromPath[str],
         caller: NamedDependency[AccessClaims],
         precondition: NamedDependency[Precondition],
         *,
+        data: JSONBody[Removal | None] = None,
         preview: Annotated[bool, QueryParameter(name="preview")] = False,
+        erase: Annotated[bool, QueryParameter(name="erase")] = False,
     ) -> Response[Data[Success | DeletionPreview]]:
         """Delete one's own account, and the rooms that nobody else organizes; ends all sessions.
 
         A room with another ORGANIZER passes to the one who has been in it for longest. A preview
         changes nothing and tells which rooms would be deleted, and which would pass to whom.
 
-        Of others 403, whether or not they exist.
+        Who signs in again has the account back, until it is erased 30 days later (or as long as
+        the platform says): address, name, picture, providers, what was said and answered, mails and
+        the details of audit records become blank, ids stay. With `erase`, in the body or the query
+        (not every client and proxy passes on a body of a DELETE), that happens at once.
+
+        Platform administrators erase others too, also who is deleted already; rooms that the person
+        organizes alone stand in the way (409). Of others everybody else gets 403, whether or not
+        they exist.
         """
-        _require_self(caller, user_id)
+        erase = erase or (data is not None and data.erase)
+        is_oneself = caller.sub == user_id
+        if not (is_oneself or (erase and await is_platform_administrator(caller.sub))):
+            raise _NOT_ONESELF
         if preview:
             person, rooms = await service.preview_deletion(user_id, precondition)
             return Resource(Data(DeletionPreview.of(rooms)), person["version"])
-        await service.delete_user(user_id, precondition)
+        if erase:
+            await erase_user(user_id, precondition, by=caller.sub, spare_rooms=not is_oneself)
+        else:
+            await service.delete_user(user_id, precondition, by_oneself=True)
         return Response(Data(Success()))
 
 
@@ -105,6 +128,9 @@ def _files_about(user_id: str) -> archives.Files:
         yield f"{part.name}.csv", archives.csv_of([*part.columns], part.pieces(user_id))
 
 
+_NOT_ONESELF = Forbidden("You may change only your own profile.")
+
+
 def _require_self(caller: AccessClaims, user_id: str) -> None:
     if caller.sub != user_id:
-        raise Forbidden("You may change only your own profile.")
+        raise _NOT_ONESELF

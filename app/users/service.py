@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from app.auth.revocation import spread
+from app.auth.revocation import Revoked, spread
 from app.auth.sessions import end_sessions_within
 from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.database.versions import ANY, VERSION, Precondition
@@ -78,7 +78,11 @@ async def preview_deletion(
 
 
 async def delete_user(
-    user_id: str, precondition: Precondition = ANY, *, spare_rooms: bool = False
+    user_id: str,
+    precondition: Precondition = ANY,
+    *,
+    by_oneself: bool = False,
+    spare_rooms: bool = False,
 ) -> None:
     """Soft-delete a person; end all sessions and memberships.
 
@@ -89,6 +93,7 @@ async def delete_user(
     Args:
         user_id: The person's.
         precondition: The versions of the profile that the caller accepts.
+        by_oneself: Whether signing in brings the account back, until it is erased.
         spare_rooms: Whether to refuse rather than to delete a room.
 
     Raises:
@@ -98,18 +103,32 @@ async def delete_user(
     """
     async with transaction():
         precondition.check(await _locked(user_id))
-        ended = sum(room.successor is None for room in await leave_rooms(user_id))
-        if ended and spare_rooms:
-            raise Conflict(
-                f"{ended} live room(s) are organized by this person alone. Delete those, or name "
-                "another ORGANIZER, first."
-            )
+        revoked = await leave(user_id, spare_rooms=spare_rooms)
         await leave_everywhere(user_id)
-        revoked = await end_sessions_within(user_id, reason="account deleted", revoked_by=user_id)
         await fetch(
-            'UPDATE users SET "deletedAt" = now(), "updatedAt" = now() WHERE id = $1', user_id
+            'UPDATE users SET "deletedAt" = now(), "mayReturn" = $2, "updatedAt" = now() '
+            "WHERE id = $1",
+            user_id,
+            by_oneself,
         )
     await spread(revoked)
+
+
+async def leave(user_id: str, *, spare_rooms: bool) -> Revoked:
+    """Pass on or delete the rooms of a person who is locked, and end the sessions.
+
+    In the caller's transaction, which spreads the answer afterwards.
+
+    Raises:
+        Conflict: As `delete_user` has it.
+    """
+    ended = sum(room.successor is None for room in await leave_rooms(user_id))
+    if ended and spare_rooms:
+        raise Conflict(
+            f"{ended} live room(s) are organized by this person alone. Delete those, or name "
+            "another ORGANIZER, first."
+        )
+    return await end_sessions_within(user_id, reason="account deleted", revoked_by=user_id)
 
 
 async def set_platform_administrator(email: str, *, is_administrator: bool) -> None:

@@ -34,6 +34,27 @@ async def recorded() -> set[tuple[str, str]]:
     return {(row["actor"], row["action"]) for row in rows}
 
 
+async def test_a_person_is_erased_by_id_and_address(staff: httpx.AsyncClient) -> None:
+    person = await factories.user(name="Ann", email="ann@example.org")
+    organizer = (await factories.room())["createdBy"]
+    alone = await fetchval("SELECT email FROM users WHERE id = $1", organizer)
+
+    async def erased(id_: str, confirmation: str) -> str:
+        return await submit(staff, "erase-a-person", id=id_, confirmation=confirmation)
+
+    assert "not the address" in await erased(person["id"], alone)
+    assert "organized by this person alone" in await erased(organizer, alone)
+    assert "no such person" in await erased("nobody", alone)
+    assert await fetchval('SELECT count(*) FROM users WHERE "deletedAt" IS NOT NULL') == 0
+
+    assert await erased(person["id"], " Ann@Example.org ") == f"{person['id']} is erased."
+
+    assert "no such person" in await erased(person["id"], "ann@example.org")
+    assert await recorded() == {(NAME, "erase")}
+    shown = (await staff.get(row_url("users", person["id"]))).json()
+    assert (shown["name"], shown["email"]) == (None, f"{person['id']}@erased.invalid")
+
+
 async def test_an_app_is_registered_and_its_secret_shown_once(staff: httpx.AsyncClient) -> None:
     said = await submit(staff, "register-an-app", appId="app_new_v1", manifest=json.dumps(LOTTERY))
 

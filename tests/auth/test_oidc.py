@@ -16,6 +16,7 @@ from app.auth.sessions import Device, TokenPair
 from app.database.engine import fetch, fetchrow, fetchval
 from app.errors import EmailTaken
 from app.settings import SettingsError, load
+from app.users.erasing import erase_user
 from tests import factories
 from tests.auth.conftest import FRONTEND, Configure, bearer
 from tests.auth.journeys import (
@@ -548,6 +549,34 @@ async def test_deleted_person_does_not_come_back(
     await factories.user(email="erin@example.com", deletedAt=factories.now(), **known_by)
     assert await sign_in(browser, provider) == f"{FAILED}&reason=ACCOUNT_DELETED"
     assert await counts() == (1, 0)
+
+
+@pytest.mark.parametrize("known_by", [{"provider": "acme", "providerId": "subject-1"}, {}])
+async def test_who_deleted_themselves_comes_back_and_their_old_tokens_do_not(
+    browser: httpx.AsyncClient, provider: TestProvider, known_by: dict[str, str]
+) -> None:
+    person = await factories.user(email="erin@example.com", isAdmin=True, **known_by)
+    headers = await factories.bearer(person)
+    path = f"/api/v1/users/{person['id']}"
+    assert (await browser.delete(path, headers=headers)).status_code == 200
+
+    assert FAILED not in await sign_in(browser, provider)
+
+    [row] = await fetch("SELECT * FROM users")
+    assert (row["id"], row["deletedAt"], row["isAdmin"]) == (person["id"], None, False)
+    assert await counts() == (1, 1)
+    assert (await browser.get("/api/v1/auth/me", headers=headers)).status_code == 401
+
+
+async def test_who_was_erased_signs_in_as_somebody_new(
+    browser: httpx.AsyncClient, provider: TestProvider
+) -> None:
+    await sign_in(browser, provider)
+    before = await fetchval("SELECT id FROM users")
+    await erase_user(before, by="test")
+    assert FAILED not in await sign_in(browser, provider)
+    assert await fetchval('SELECT id FROM users WHERE "deletedAt" IS NULL') != before
+    assert await counts() == (2, 1)
 
 
 @pytest.mark.parametrize("path", ASKED)

@@ -318,6 +318,23 @@ async def test_the_plans_last_migration_gives_the_plans_schema(bare_database: st
     assert differences(the_plans_catalog(), await read(bare_database)) == []
 
 
+def expect_erasure(users: Table, participants: Table) -> None:
+    for table in (users, participants):
+        table.columns["erasedAt"] = TIME_OR_NULL
+    users.columns["mayReturn"] = Column("boolean", default="false")
+    users.indexes["users_to_erase_idx"] = (
+        'btree ("deletedAt") WHERE (("deletedAt" IS NOT NULL) AND ("erasedAt" IS NULL))'
+    )
+    users.constraints["users_erased_check"] = (
+        'CHECK ((("erasedAt" IS NULL) OR (("deletedAt" IS NOT NULL) AND'
+        ' (email = (id || \'@erased.invalid\'::text)) AND (NOT "isAdmin") AND (NOT "mayReturn")'
+        ' AND (num_nonnulls(name, avatar, "providerId", "emailVerified") = 0))))'
+    )
+    participants.constraints["participants_erased_check"] = (
+        'CHECK ((("erasedAt" IS NULL) OR (num_nonnulls(email, name, metadata, "ownMetadata") = 0)))'
+    )
+
+
 async def test_all_migrations_give_the_target_schema(bare_database: str) -> None:
     expected = the_plans_catalog()
     users, sessions, prizes, winners = (
@@ -366,8 +383,10 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         'UNIQUE btree (email, "roomId") WHERE (email IS NOT NULL)'
     )
     participants.constraints["participants_person_check"] = (
-        'CHECK ((("userId" IS NOT NULL) OR (email IS NOT NULL) OR ("deletedAt" IS NOT NULL)))'
+        'CHECK ((("userId" IS NOT NULL) OR (email IS NOT NULL) OR ("deletedAt" IS NOT NULL)'
+        ' OR ("erasedAt" IS NOT NULL)))'
     )
+    expect_erasure(users, participants)
     expected.tables["audit_log"] = Table(
         columns={
             "id": Column("bigint", default="GENERATED ALWAYS AS IDENTITY"),
@@ -423,6 +442,10 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "announce_app()",
         "record_change()",
         "refuse_change_of_record()",
+        "keep_record()",
+        "is_of_the_erased(audit_log)",
+        "redact_audit_log(bigint[],text,text,text,text)",
+        "ids_in(text)",
         "count_rows()",
         "count_in_room(text,text,bigint)",
         "cancel_draws_of_deleted_room()",
@@ -519,7 +542,8 @@ def quiz_tables() -> dict[str, Table]:
                 "id": text(),
                 "roundId": text(),
                 "participantId": text(),
-                **dict.fromkeys(("answerIndex", "responseTimeMs"), number),
+                "answerIndex": Column("integer", nullable=True),
+                "responseTimeMs": number,
                 **dict.fromkeys(("isCorrect", "isWinning"), Column("boolean")),
                 "answeredAt": time(),
                 "winnerId": TEXT_OR_NULL,
@@ -641,6 +665,7 @@ def mail_tables() -> dict[str, Table]:
                     for column, shown in (("chargedTo", '"chargedTo"'), ("recipient", "recipient"))
                 },
                 "mails_due_idx": ("btree (\"nextAttemptAt\") WHERE (status = 'PENDING'::text)"),
+                "mails_codes_recipient_idx": ("btree (recipient) WHERE (kind = 'code'::text)"),
                 "mails_codes_due_idx": (
                     'btree ("nextAttemptAt") '
                     "WHERE ((status = 'PENDING'::text) AND (kind = 'code'::text))"
@@ -753,6 +778,7 @@ def expected_idempotency_keys() -> Table:
         indexes={
             "idempotency_keys_userId_expiresAt_idx": 'btree ("userId", "expiresAt")',
             "idempotency_keys_expiresAt_idx": 'btree ("expiresAt")',
+            "idempotency_keys_ids_idx": "gin (ids_in(body)) WHERE (body IS NOT NULL)",
         },
         constraints={
             "idempotency_keys_pkey": "PRIMARY KEY (id)",

@@ -36,6 +36,7 @@ EXPECTED = {
     "cleanup-idempotency-keys": [on(day, 2, 40) for day in range(15, 23)],
     "cleanup-events": [on(day, 2, 50) for day in range(15, 23)],
     "cleanup-mails": [on(day, 2, 55) for day in range(15, 23)],
+    "erase-deleted-people": [on(day, 3, 10) for day in range(15, 23)],
     "cleanup-stale-sessions": [on(15, 3), on(22, 3)],
     "vacuum-analyze": [on(15, 4), on(22, 4)],
 }

@@ -1,0 +1,130 @@
+"""Blanking what says who somebody in a room is. Their ids stay: draws go on being verifiable.
+
+All of it is part of the caller's transaction. What the log of events says is forgotten by who moves
+events, after what was told before (`person.deleted`).
+"""
+
+from collections.abc import Sequence
+
+from app.database.engine import fetch, fetchrow, transaction
+from app.database.versions import ANY, VERSION, Precondition
+from app.errors import Conflict, Forbidden, NotFound
+from app.participants.roles import HELD_FROM, Right, may_grant
+from app.participants.service import Membership, read_again
+from app.tables import ParticipantRole
+
+ERASE = "erase"
+"""What the audit log calls it."""
+
+_BLANK = """
+    UPDATE participants SET email = NULL, name = NULL, metadata = NULL, "ownMetadata" = NULL,
+        "deletedAt" = COALESCE("deletedAt", now()), "erasedAt" = now(), "updatedAt" = now()
+    WHERE id = ANY($1::text[])
+"""
+# A draw's own award says by its ticket that it is the draw's, and nothing that anybody typed.
+_BLANK_WINS = """
+    UPDATE winners SET metadata = NULL
+    WHERE "participantId" = ANY($1::text[]) AND metadata IS NOT NULL AND (
+        metadata ->> 'ticket' ~ '^[0-9a-f]{64}$' AND jsonb_typeof(metadata -> 'draw') = 'number'
+        AND jsonb_typeof(metadata -> 'place') = 'number'
+        AND metadata - ARRAY['draw', 'place', 'ticket'] = '{}'
+    ) IS NOT TRUE
+"""
+_BLANK_ANSWERS = """
+    UPDATE answers SET "answerIndex" = NULL
+    WHERE "participantId" = ANY($1::text[]) AND "answerIndex" IS NOT NULL
+"""
+_DROP_MAILS = """
+    WITH causes AS (
+        SELECT 'invitation' AS kind, unnest($1::text[]) AS id
+        UNION ALL SELECT 'you-won', id FROM winners WHERE "participantId" = ANY($1::text[])
+    )
+    DELETE FROM mails m USING causes c WHERE m.kind = c.kind AND m.cause = c.id
+"""
+# What others were answered may show the person. PostgreSQL would take so many ids for most of all
+# there are, and read all answers: it doesn't see them in a subquery.
+_BLANK_KEPT_ANSWERS = """
+    UPDATE idempotency_keys SET body = NULL, summary = NULL
+    WHERE body IS NOT NULL AND ids_in(body) && ARRAY(SELECT unnest($1::text[]))
+"""
+# Whose account is erased is told by that.
+_FORGET_EVENTS = """
+    INSERT INTO outbox (type, subject)
+    SELECT 'person.deleted', id FROM participants WHERE id = ANY($1::text[]) AND "userId" IS NULL
+"""
+
+
+async def blank_seats(ids: Sequence[str], *person: str) -> None:
+    """Blank locked rows of rooms and all that tells of whom they were; they leave their rooms.
+
+    Args:
+        ids: Of participants.
+        person: The id of whose rows they are.
+    """
+    for statement in (_BLANK, _BLANK_WINS, _BLANK_ANSWERS, _DROP_MAILS, _FORGET_EVENTS):
+        await fetch(statement, ids)
+    await fetch(_BLANK_KEPT_ANSWERS, [*ids, *person])
+
+
+async def redact(actor: str, table: str, row_id: str, records: Sequence[int]) -> None:
+    """Blank the details of records of who is erased by now, and record that.
+
+    Args:
+        actor: Who erases.
+        table: Of what is erased.
+        row_id: Its id.
+        records: The audit log's ids.
+    """
+    await fetch("SELECT redact_audit_log($1, $2, $3, $4, $5)", records, actor, ERASE, table, row_id)
+
+
+async def records_of_seats(ids: Sequence[str]) -> list[int]:
+    """Find what the audit log has of rows of rooms, and of what they won."""
+    rows = await fetch(
+        """
+        SELECT id FROM audit_log WHERE "tableName" = 'participants' AND "rowId" = ANY($1::text[])
+        UNION ALL
+        SELECT l.id FROM winners w
+        JOIN audit_log l ON l."tableName" = 'winners' AND l."rowId" = w.id
+        WHERE w."participantId" = ANY($1::text[])
+        """,
+        ids,
+    )
+    return [row["id"] for row in rows]
+
+
+async def erase_participant(
+    member: Membership, participant_id: str, precondition: Precondition = ANY
+) -> None:
+    """Take somebody who was brought in by an address out of the room, and blank who it was.
+
+    Also who has left. What they won stays won, by nobody who is known.
+
+    Raises:
+        NotFound: There is nobody of this id in the room, or they were erased.
+        PreconditionFailed: The row has changed.
+        Forbidden: The caller may not grant the role that they have.
+        Conflict: They have joined with an account, which only they or the platform erase.
+    """
+    async with transaction():
+        await fetch("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE", member.room_id)
+        member = await read_again(member, at_least=HELD_FROM[Right.MANAGE_PARTICIPANTS])
+        row = await fetchrow(
+            f'SELECT role, "userId", {VERSION} FROM participants WHERE id = $1 AND "roomId" = $2 '
+            'AND "erasedAt" IS NULL FOR NO KEY UPDATE',
+            participant_id,
+            member.room_id,
+        )
+        if row is None:
+            raise NotFound("There is no such participant in this room.")
+        precondition.check(row)
+        if not may_grant(member.rank, ParticipantRole(row["role"])):
+            raise Forbidden(f"You may not remove somebody who is {row['role']}.")
+        if row["userId"] is not None:
+            raise Conflict(
+                "They have joined with an account, which they erase themselves. "
+                "Take them out of the room without erasing them."
+            )
+        await blank_seats([participant_id])
+        records = await records_of_seats([participant_id])
+        await redact(member.user_id or "staff", "participants", participant_id, records)
