@@ -26,6 +26,7 @@ from app.auth.guards import Authentication
 from app.auth.oidc_controller import OidcController
 from app.auth.revocation import hearing
 from app.auth.strays import counting_strays
+from app.claims.controller import ClaimController
 from app.database.commands import DatabaseCommands
 from app.database.engine import DB
 from app.database.redis import shared_redis
@@ -92,6 +93,7 @@ ENDPOINTS = (
     ParticipantController,
     PrizeController,
     WinnerController,
+    ClaimController,
     DrawController,
     export_evidence,
     QuizController,

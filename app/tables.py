@@ -73,6 +73,23 @@ class MailStatus(StrEnum):
     """When its turn came, there was no reason to send it any more, or nobody to send it to."""
 
 
+class ClaimStatus(StrEnum):
+    """What a win that has to be claimed has come to."""
+
+    PENDING = "PENDING"
+    CONFIRMED = "CONFIRMED"
+    DECLINED = "DECLINED"
+    EXPIRED = "EXPIRED"
+
+
+class Settler(StrEnum):
+    """Who said of a win that it is taken, or is not."""
+
+    WINNER = "WINNER"
+    STAFF = "STAFF"
+    """A moderator of the room, or above, for the winner."""
+
+
 class DrawStatus(StrEnum):
     """How far a draw has come."""
 
@@ -277,6 +294,9 @@ class Prize(SoftDeletable, tablename="prizes"):
     imageUrl = Text(null=True, default=None)
     quantity = Integer(default=1)
     quantityRemaining = Integer(default=1)
+    claim = JSONB(
+        null=True, default=None, help_text='{"within": "P7D"}: how long its winners have to claim.'
+    )
     metadata = JSONB(null=True, default=None)
     createdAt = Moment()
     updatedAt = Moment(auto_update=now_ms)
@@ -289,13 +309,19 @@ class Prize(SoftDeletable, tablename="prizes"):
 
 
 class Winner(SoftDeletable, tablename="winners"):
-    """A prize that a participant won. Revoking sets deletedAt."""
+    """A prize that a participant won. Revoking sets deletedAt; so do declining and expiring."""
 
     id = Text(primary_key=True, default=new_id)
     roomId = ForeignKey(Room, null=False)
     participantId = ForeignKey(Participant, null=False)
     prizeId = ForeignKey(Prize, null=False, on_delete=OnDelete.restrict)
     metadata = JSONB(null=True, default=None)
+    claimStatus = Text(
+        null=True, default=None, help_text="A ClaimStatus; none if nothing is to be claimed."
+    )
+    claimBy = Moment(null=True, default=None, help_text="By when it has to be claimed.")
+    claimSettledAt = Moment(null=True, default=None)
+    claimSettledBy = Text(null=True, default=None, help_text="A Settler; none if time was over.")
     createdAt = Moment()
     deletedAt = Moment(null=True, default=None)
 

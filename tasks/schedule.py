@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from apscheduler.triggers.cron import CronTrigger
 
+from app.claims.service import EXPIRING_JOB
 from app.draws.due import draw_due, due_draws, finish_draw, unfinished_draws
 from app.settings import SettingsError, settings
+from tasks.claims import OverdueClaims
 from tasks.draws import DueDraws
 from tasks.events import Forgetting
 from tasks.mails import DueMails
@@ -117,6 +119,7 @@ JOBS = (
     Job("send-mails", "* * * * *", (DueMails(),), needs="MAIL_URL"),
     Job("draw-due-rounds", "* * * * *", (DueDraws(due_draws, draw_due),), needs="DRAND_URL"),
     Job("finish-draws", "* * * * *", (DueDraws(unfinished_draws, finish_draw),)),
+    Job(EXPIRING_JOB, "* * * * *", (OverdueClaims(),)),
     Job(
         "vacuum-analyze",
         "0 4 * * 0",

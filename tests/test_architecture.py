@@ -29,6 +29,7 @@ LEVELS = [
     {"users", "prizes"},
     {"winners"},
     {"draws", "rounds"},
+    {"claims"},
     {"mails"},
     {"events", "invitations", "sign_in"},
     {"sockets"},
@@ -50,6 +51,7 @@ PURE = {
     "app.draws.record",
     "app.email_addresses",
     "app.participants.roles",
+    "app.prizes.claims",
     "app.rooms.lifecycle",
     "app.rounds.questions",
     "app.visible_text",
@@ -68,7 +70,7 @@ STEPS = {
     "app.rounds.quizzes",
 }
 """They stand in a service's place."""
-ENUMS = {"DrawStatus", "ParticipantRole", "RoomStatus"}
+ENUMS = {"ClaimStatus", "DrawStatus", "ParticipantRole", "RoomStatus"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

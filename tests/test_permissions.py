@@ -5,6 +5,7 @@ What is expected is written out here, and owes nothing to `app.participants.role
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -120,6 +121,8 @@ ENDPOINTS = [
     Endpoint("GET", "/rooms/{room}/winners.csv", EVERYBODY),
     Endpoint("GET", "/rooms/{room}/winners/{winner}", EVERYBODY),
     Endpoint("DELETE", "/rooms/{room}/winners/{winner}", FROM_ORGANIZER),
+    Endpoint("POST", "/rooms/{room}/winners/{winner}/claim", FROM_MODERATOR),
+    Endpoint("POST", "/rooms/{room}/winners/{winner}/decline", FROM_MODERATOR),
     Endpoint("GET", "/rooms/{room}/draws", EVERYBODY, draw=DrawStatus.DRAWN),
     Endpoint("POST", "/rooms/{room}/draws", FROM_MODERATOR, success=201),
     Endpoint("GET", "/rooms/{room}/draws/{draw}", EVERYBODY, draw=DrawStatus.ANNOUNCED),
@@ -282,7 +285,8 @@ async def scene(
     participant = await factories.participant(room["id"])
     prize = await factories.prize(room["id"], quantity=3, quantityRemaining=2)
     spare = await factories.prize(room["id"], name="Gift card")
-    winner = await factories.winner(room["id"], participant["id"], prize["id"])
+    claim = {"claimStatus": "PENDING", "claimBy": factories.now() + timedelta(days=1)}
+    winner = await factories.winner(room["id"], participant["id"], prize["id"], **claim)
     stranger, demo = await factories.user(), await factories.user(provider="demo")
     theirs = await factories.session(stranger["id"])
     pair = await open_session(

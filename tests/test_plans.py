@@ -57,6 +57,8 @@ READS = {
         f"{ROOM}/winners?limit=20&cursor={CURSOR}",
         f"{ROOM}/winners?prizeId={id_of('z', 1)}&limit=20",
         f"{ROOM}/winners?participantId={id_of('p', 9)}",
+        f"{ROOM}/winners?claim=PENDING&limit=20",
+        f"{ROOM}/winners?claim=EXPIRED&limit=20",
     ],
     "/rooms/{room_id}/winners/{winner_id}": [f"{ROOM}/winners/{id_of('w', 5)}"],
     "/rooms/{room_id}/draws": [f"{ROOM}/draws"],

@@ -295,9 +295,10 @@ TABLES = [
             Winner.roomId,
             Winner.participantId,
             Winner.prizeId,
+            Winner.claimStatus,
             Winner.createdAt,
         ],
-        visible_filters=[Winner.roomId, Winner.prizeId, Winner.createdAt],
+        visible_filters=[Winner.roomId, Winner.prizeId, Winner.claimStatus, Winner.createdAt],
         order_by=_newest_first(Winner.createdAt),
     ),
     TableConfig(

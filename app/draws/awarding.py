@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
+from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, jsonb
 from app.database.ids import new_id
 from app.draws.ranking import Win
 from app.draws.record import Unawarded
 from app.metrics import AWARDS
 from app.tables import Prize, RoomStatus, Winner
+from app.winners.service import waiting
 
 AWARDING = (RoomStatus.ACTIVE, RoomStatus.COMPLETED)
 """A room that was completed meanwhile still gives what was drawn."""
@@ -83,10 +85,12 @@ async def _take_units(units: Mapping[str, int]) -> None:
 
 async def _insert(room_id: str, number: int, awards: Sequence[Win]) -> None:
     await fetch(
-        'INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt") '
-        "SELECT a.id, $1, a.participant, a.prize, a.metadata::jsonb, now() "
+        'INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt", '
+        '"claimStatus", "claimBy") '
+        "SELECT a.id, $1, a.participant, a.prize, a.metadata::jsonb, now(), "
+        f"{waiting('z.claim', CLOCK)} "
         "FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) "
-        "AS a (id, participant, prize, metadata)",
+        "AS a (id, participant, prize, metadata) JOIN prizes z ON z.id = a.prize",
         room_id,
         [new_id() for _ in awards],
         [win.participantId for win in awards],

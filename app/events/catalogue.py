@@ -68,10 +68,14 @@ EVENTS: Mapping[str, str] = {
     "prize.created": "Something was put up to be won.",
     "prize.updated": (
         "A prize was changed; `changed` names the members. What is left of it changes with each "
-        "winner, which is told by `winner.awarded` and `winner.revoked` alone."
+        "winner, which is told by `winner.awarded`, and by `winner.revoked`, `winner.declined` and "
+        "`winner.expired`, alone."
     ),
     "prize.deleted": "A prize was taken back.",
     "winner.awarded": "Somebody won a unit of a prize.",
+    "winner.claimed": "A winner took what they won, where that had to be said.",
+    "winner.declined": "A winner did not want what they won; it was taken back.",
+    "winner.expired": "A winner did not claim in time what they won; it was taken back.",
     "winner.revoked": "A prize was taken from a winner.",
     "draw.announced": "A draw was announced, with the commitment to its secret.",
     "draw.closed": "A draw was closed: who takes part is fixed.",

@@ -91,6 +91,7 @@ DESCRIBED_PARAMETERS = {
     "bom": "Whether the file begins with a byte order mark, by which Excel knows UTF-8.",
     "prizeId": "Only winners of this prize.",
     "participantId": "Only what this participant won.",
+    "claim": "Only wins that have to be claimed, and have come to this.",
     "role": "Only those who have exactly this role.",
     "includeExhausted": "Whether prizes without a unit left are listed.",
     "status": "Only rooms with this status.",

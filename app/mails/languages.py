@@ -2,6 +2,7 @@
 
 import functools
 import io
+from datetime import UTC, datetime
 from gettext import GNUTranslations, NullTranslations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,10 @@ from app.deferred import deferred
 from app.settings import Language
 
 if TYPE_CHECKING:
+    from babel import dates
     from babel.messages import mofile, pofile
 else:
+    dates = deferred("babel.dates")
     mofile, pofile = deferred("babel.messages.mofile"), deferred("babel.messages.pofile")
 
 FOLDER = Path(__file__).parent
@@ -22,6 +25,7 @@ CATALOGS = FOLDER / "locale"
 WRITTEN_IN = Language.EN
 """The language of the templates themselves."""
 EXTENSIONS = ("jinja2.ext.i18n",)
+MOMENT = "d MMMM y, HH:mm"
 
 
 @functools.cache
@@ -39,7 +43,13 @@ def templates(language: Language) -> Environment:
     environment.install_gettext_callables(  # type: ignore[attr-defined] # of the extension
         translations.gettext, translations.ngettext, newstyle=True
     )
+    environment.filters["moment"] = functools.partial(_moment, language)
     return environment
+
+
+def _moment(language: Language, moment: datetime) -> str:
+    """Write a time in words; everybody can tell what it is where they are."""
+    return f"{dates.format_datetime(moment, MOMENT, tzinfo=UTC, locale=language)} UTC"
 
 
 def _translations(language: Language) -> NullTranslations:

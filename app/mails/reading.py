@@ -21,11 +21,15 @@ CONTENTS = f"""
     SELECT m.*, r.name AS room, z.name AS prize, s.address, d.number AS draw,
         d."isReadable", COALESCE(p.name, u.name) AS person,
         CASE WHEN o."deletedAt" IS NULL THEN o.name END AS organizer,
+        CASE WHEN w."claimStatus" = 'PENDING' THEN w."claimBy" END AS "claimBy",
         c.kid, CASE
             WHEN m.kind = '{CODE}' AND c.id IS NULL THEN 'The code is not good any more.'
             WHEN m.kind = '{CODE}' THEN NULL
             WHEN r."deletedAt" IS NOT NULL THEN 'The room was deleted.'
             WHEN NOT r."sendsMail" THEN 'The room sends no mails any more.'
+            WHEN w."claimStatus" = 'DECLINED' THEN 'The win was declined.'
+            WHEN w."claimStatus" = 'EXPIRED' OR w."claimStatus" = 'PENDING'
+                AND w."claimBy" <= now() THEN 'The time to claim it is over.'
             WHEN m.kind = '{YOU_WON}' AND (w.id IS NULL OR w."deletedAt" IS NOT NULL)
                 THEN 'The win was revoked.'
             WHEN m.kind = '{INVITATION}' AND (p.id IS NULL OR p."deletedAt" IS NOT NULL)
@@ -79,6 +83,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """The number of the draw that it was won in."""
     draw_url: str | None = None
     """Where anybody sees that draw."""
+    claim_by: datetime | None = None
+    """By when the winner has to say that they take it, if they still have to."""
     code: str | None = None
     """What one signs in with."""
     code_url: str | None = None
@@ -97,6 +103,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
             prize=_named(row["prize"] or ""),
             draw=draw,
             draw_url=f"{public}/rooms/{row['roomId']}/draws/{draw}" if row["isReadable"] else None,
+            claim_by=row["claimBy"],
         )
 
     @classmethod

@@ -18,12 +18,15 @@ from app.participants.roles import HELD_FROM, Right
 from app.participants.service import Membership, membership
 
 
-def in_room(right: Right | None = None, *, strictly: bool = False) -> Guard:
+def in_room(
+    right: Right | None = None, *, strictly: bool = False, or_winner: bool = False
+) -> Guard:
     """Guard a handler below /rooms/{room_id} and keep the caller's membership for it.
 
     Args:
         right: What the handler does; None for what anybody may do in a public room.
         strictly: Somebody has to be signed in, and the same statement asks whether they still are.
+        or_winner: Of an address below /winners/{winner_id}: whoever won that is let in as well.
     """
     needed = None if right is None else HELD_FROM[right]
 
@@ -36,6 +39,7 @@ def in_room(right: Right | None = None, *, strictly: bool = False) -> Guard:
             connection.path_params["room_id"],
             at_least=needed,
             still_signed_in_by=token if strictly else None,
+            winner_id=connection.path_params["winner_id"] if or_winner else None,
         )
         if strictly:
             signed_in(connection, handler)

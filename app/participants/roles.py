@@ -35,6 +35,7 @@ class Right(Enum):
     AWARD = auto()
     DRAW = auto()
     REVOKE = auto()
+    SETTLE_CLAIMS = auto()
     CHANGE_ROOM = auto()
     RUN_QUIZ = auto()
 
@@ -50,6 +51,7 @@ HELD_FROM: Mapping[Right, ParticipantRole] = {
     Right.AWARD: ParticipantRole.MODERATOR,
     Right.DRAW: ParticipantRole.MODERATOR,
     Right.REVOKE: ParticipantRole.ORGANIZER,
+    Right.SETTLE_CLAIMS: ParticipantRole.MODERATOR,
     Right.CHANGE_ROOM: ParticipantRole.ORGANIZER,
     Right.RUN_QUIZ: ParticipantRole.ORGANIZER,
 }

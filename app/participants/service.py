@@ -98,6 +98,7 @@ async def membership(
     *,
     at_least: ParticipantRole | None = None,
     still_signed_in_by: VerifiedToken | None = None,
+    winner_id: str | None = None,
 ) -> Membership:
     """Open the only door to a room. One statement.
 
@@ -108,6 +109,7 @@ async def membership(
         room_id: The room.
         at_least: The role that is needed; None for what anybody may do in a public room.
         still_signed_in_by: A token of theirs that the database has to confirm as well.
+        winner_id: A win there, whose winner is let in though they have left or were taken out.
 
     Raises:
         NotFound: There is no such room for this person: private rooms don't exist for outsiders.
@@ -123,13 +125,20 @@ async def membership(
             raise not_in_force(token)
         arguments = (*arguments, token.claims.sid, token.hashes)
         confirmed = in_force("$2", "$3", "$4")
+    has_won = "false"
+    if winner_id is not None:
+        arguments = (*arguments, winner_id)
+        has_won = f"""u.id IS NOT NULL AND EXISTS (
+            SELECT FROM winners w JOIN participants o ON o.id = w."participantId"
+            WHERE w.id = ${len(arguments)} AND w."roomId" = r.id AND o."userId" = u.id)"""
     rows = await fetch_shared(
         f'SELECT r.status, r."isPublic", COALESCE(p.id, i.id) AS id, '
-        f'COALESCE(p.role, i.role) AS role, u."isAdmin", {confirmed} AS confirmed '
+        f'COALESCE(p.role, i.role) AS role, u."isAdmin", {confirmed} AS confirmed, '
+        f'{has_won} AS "hasWon" '
         f"FROM {Room.alive()} r {joined_as('r')} WHERE r.id = $1",
         *arguments,
     )
-    if not rows or not (rows[0]["isPublic"] or rows[0]["id"] or rows[0]["isAdmin"]):
+    if not rows or not any(rows[0][name] for name in ("isPublic", "id", "isAdmin", "hasWon")):
         raise NotFound("There is no such room.")
     member = _member(room_id, user_id, rows[0])
     if at_least is not None:

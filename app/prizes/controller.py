@@ -56,6 +56,7 @@ class PrizeController(Controller):
             quantity=data.quantity,
             description=data.description,
             image_url=data.imageUrl,
+            claim=data.claim,
             metadata=data.metadata,
         )
         return Resource(Data(PrizeOut.of(row)), row["version"], created=row["id"])
@@ -82,7 +83,10 @@ class PrizeController(Controller):
         data: JSONBody[PrizeChange],
         precondition: NamedDependency[Precondition],
     ) -> Resource[Data[PrizeOut]]:
-        """Change a prize. A new quantity keeps what was awarded and can't go below it."""
+        """Change a prize. A new quantity keeps what was awarded and can't go below it.
+
+        A new `claim` holds for who wins the prize from now on.
+        """
         row = await service.change_prize(member, prize_id, given(data), precondition)
         return Resource(Data(PrizeOut.of(row)), row["version"])
 

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app.http.bodies import Input, Metadata, PictureUrl, name_of, text_of
 from app.http.envelopes import optional_timestamp, timestamp
+from app.prizes.claims import ClaimTerms
 
 PrizeName = Annotated[str, name_of(255, "Headphones")]
 Description = Annotated[str, text_of(2000)]
@@ -21,6 +22,8 @@ class PrizeInput(Input):
     description: Description | None = None
     imageUrl: PictureUrl | None = None
     quantity: Quantity = 1
+    claim: ClaimTerms | None = None
+    """Winners have to claim it, and by when; null: it is theirs at once."""
     metadata: Metadata | None = None
 
 
@@ -31,6 +34,8 @@ class PrizeChange(Input):
     description: Description | UnsetType | None = UNSET
     imageUrl: PictureUrl | UnsetType | None = UNSET
     quantity: Quantity | UnsetType = UNSET
+    claim: ClaimTerms | UnsetType | None = UNSET
+    """For whoever wins it from now on."""
     metadata: Metadata | UnsetType | None = UNSET
 
 
@@ -44,6 +49,7 @@ class PrizeOut(msgspec.Struct):
     imageUrl: str | None
     quantity: int
     quantityRemaining: int
+    claim: ClaimTerms | None
     metadata: dict[str, Any] | None
     createdAt: str
     updatedAt: str
@@ -60,6 +66,7 @@ class PrizeOut(msgspec.Struct):
             imageUrl=row["imageUrl"],
             quantity=row["quantity"],
             quantityRemaining=row["quantityRemaining"],
+            claim=row["claim"] and msgspec.json.decode(row["claim"], type=ClaimTerms),
             metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
             createdAt=timestamp(row["createdAt"]),
             updatedAt=timestamp(row["updatedAt"]),

@@ -13,6 +13,7 @@ from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import Conflict, NotFound, PrizeHasWinners, RoomClosed
 from app.participants.service import Membership, lock_open
+from app.prizes.claims import ClaimTerms
 from app.tables import Prize, Room, Winner
 
 _ALIVE = 'FROM prizes x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL'
@@ -58,6 +59,7 @@ async def add_prize(
     quantity: int,
     description: str | None = None,
     image_url: str | None = None,
+    claim: ClaimTerms | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> asyncpg.Record:
     """Put something up to be won. One statement, during which the room can't close.
@@ -67,16 +69,17 @@ async def add_prize(
     """
     row = await fetchrow(
         'INSERT INTO prizes (id, "roomId", name, description, "imageUrl", quantity, '
-        '"quantityRemaining", metadata, "createdAt", "updatedAt") '
-        "SELECT $1, r.id, $3, $4, $5, $6, $6, $7, now(), now() "
+        '"quantityRemaining", claim, metadata, "createdAt", "updatedAt") '
+        "SELECT $1, r.id, $3, $4, $5, $6, $6, $7, $8, now(), now() "
         f"FROM {Room.alive()} r WHERE r.id = $2 AND r.status IN ('DRAFT', 'ACTIVE') "
-        f"AND {told('$8')} FOR SHARE RETURNING *, {VERSION}",
+        f"AND {told('$9')} FOR SHARE RETURNING *, {VERSION}",
         new_id(),
         member.room_id,
         name,
         description,
         image_url,
         quantity,
+        jsonb(claim),
         jsonb(metadata),
         caller(),
     )
@@ -104,8 +107,8 @@ async def change_prize(
         present = await find_prize(member, prize_id, for_update=True)
         precondition.check(present)
         values = dict(changes)
-        if "metadata" in values:
-            values["metadata"] = jsonb(values["metadata"])
+        for name in values.keys() & {"claim", "metadata"}:
+            values[name] = jsonb(values[name])
         if "quantity" in values:
             awarded = present["quantity"] - present["quantityRemaining"]
             if values["quantity"] < awarded:

@@ -73,6 +73,10 @@ def _status(status: QuizStatus) -> Told:
     return {"quizStatus": status}
 
 
+_REMOVED = (
+    "winner:removed",
+    _ids(winnerId="id", prizeId="prizeId", participantId="participantId"),
+)
 MESSAGES: Mapping[str, tuple[str, Callable[[Told], Told]]] = {
     "room.updated": ("room:updated", _changed),
     "room.status_changed": (
@@ -87,10 +91,10 @@ MESSAGES: Mapping[str, tuple[str, Callable[[Told], Told]]] = {
     "prize.updated": ("prize:updated", _changed),
     "prize.deleted": ("prize:deleted", _ids(prizeId="id")),
     "winner.awarded": ("winner:selected", _whole),
-    "winner.revoked": (
-        "winner:removed",
-        _ids(winnerId="id", prizeId="prizeId", participantId="participantId"),
-    ),
+    "winner.claimed": ("winner:claimed", _whole),
+    "winner.declined": _REMOVED,
+    "winner.expired": _REMOVED,
+    "winner.revoked": _REMOVED,
     "draw.announced": ("draw:announced", _whole),
     "draw.closed": ("draw:closed", _whole),
     "draw.drawn": ("draw:drawn", _whole),

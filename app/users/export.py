@@ -93,6 +93,7 @@ PARTS = (
         _of(
             "w",
             *("id", "roomId", "participantId", "prizeId", "metadata", "createdAt"),
+            *("claimStatus", "claimBy", "claimSettledAt", "claimSettledBy"),
             room="r.name",
             prize="z.name",
             revokedAt='w."deletedAt"',

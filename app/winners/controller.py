@@ -19,6 +19,7 @@ from app.http.preconditions import Resource
 from app.participants.guards import DEPENDENCIES, in_room, provide_member
 from app.participants.roles import Right
 from app.participants.service import Membership
+from app.tables import ClaimStatus
 from app.winners import service
 from app.winners.schemas import AwardInput, WinnerOut
 
@@ -37,10 +38,14 @@ class WinnerController(Controller):
         paging: NamedDependency[PageRequest],
         prize_id: Annotated[str | None, QueryParameter(name="prizeId")] = None,
         participant_id: Annotated[str | None, QueryParameter(name="participantId")] = None,
+        claim: FromQuery[ClaimStatus | None] = None,
     ) -> Page[WinnerOut]:
-        """List the winners, newest first."""
+        """List the winners, newest first.
+
+        Who declined or did not claim in time is no winner any more, and listed by `claim` alone.
+        """
         rows, total = await service.list_winners(
-            member, paging, prize_id=prize_id, participant_id=participant_id
+            member, paging, prize_id=prize_id, participant_id=participant_id, claim=claim
         )
         return page_of(rows, total, paging, WinnerOut.of)
 
@@ -113,6 +118,8 @@ async def export_winners(
         **({"email": "email"} if member.moderates else {}),
         "prizeId": "prizeId",
         "prizeName": "prizeName",
+        "claimStatus": "claimStatus",
+        "claimBy": "claimBy",
         "metadata": "metadata",
         "createdAt": "createdAt",
     }

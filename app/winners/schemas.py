@@ -8,7 +8,7 @@ import msgspec
 from app.http.bodies import Input, Metadata
 from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.schemas import AttendeeOut, ParticipantOut, metadata_of
-from app.tables import ParticipantRole
+from app.tables import ClaimStatus, ParticipantRole, Settler
 
 
 class AwardInput(Input):
@@ -28,6 +28,29 @@ class WinnerPrizeOut(msgspec.Struct):
     imageUrl: str | None
 
 
+class ClaimOut(msgspec.Struct):
+    """What a win that has to be claimed has come to."""
+
+    status: ClaimStatus
+    by: str
+    """By when it has to be claimed; fixed when it was won."""
+    settledAt: str | None
+    settledBy: Settler | None
+    """Who said so: the winner, or a moderator for them; null where nobody did in time."""
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "ClaimOut | None":
+        """Show the claim of a row of winners; None where nothing is to be claimed."""
+        if row["claimStatus"] is None:
+            return None
+        return cls(
+            status=ClaimStatus(row["claimStatus"]),
+            by=timestamp(row["claimBy"]),
+            settledAt=optional_timestamp(row["claimSettledAt"]),
+            settledBy=row["claimSettledBy"] and Settler(row["claimSettledBy"]),
+        )
+
+
 class WinnerOut(msgspec.Struct):
     """An award."""
 
@@ -35,6 +58,8 @@ class WinnerOut(msgspec.Struct):
     roomId: str
     participantId: str
     prizeId: str
+    claim: ClaimOut | None
+    """Null where nothing is to be claimed."""
     metadata: dict[str, Any] | None
     createdAt: str
     deletedAt: str | None
@@ -49,6 +74,7 @@ class WinnerOut(msgspec.Struct):
             roomId=row["roomId"],
             participantId=row["participantId"],
             prizeId=row["prizeId"],
+            claim=ClaimOut.of(row),
             metadata=row["metadata"] and msgspec.json.decode(row["metadata"]),
             createdAt=timestamp(row["createdAt"]),
             deletedAt=optional_timestamp(row["deletedAt"]),

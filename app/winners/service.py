@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from app.database.caller import caller, told
+from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, fetchval, in_transaction, jsonb, transaction
 from app.database.ids import new_id
 from app.database.listing import Listing, PageRequest
@@ -16,10 +17,11 @@ from app.metrics import AWARDS
 from app.participants.roles import may_win
 from app.participants.service import Membership, address, attendee, find_participant
 from app.prizes.service import find_prize
-from app.tables import Participant, Prize, Room, RoomStatus, Winner
+from app.tables import ClaimStatus, Participant, Prize, Room, RoomStatus, Winner
 
 _SHOWN = f"""
     x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt", x."deletedAt",
+    x."claimStatus", x."claimBy", x."claimSettledAt", x."claimSettledBy",
     p."userId", p.role, p.metadata AS "participantMetadata", p."ownMetadata", p."joinedAt",
     p."updatedAt" AS "participantUpdatedAt", p."deletedAt" AS "participantDeletedAt",
     z.name AS "prizeName", z.description AS "prizeDescription", z."imageUrl" AS "prizeImageUrl",
@@ -35,17 +37,52 @@ _JOINED = """
 """
 
 
+def waiting(claim: str, since: str) -> str:
+    """Write the `claimStatus` and `claimBy` of a new win as SQL: two columns.
+
+    Args:
+        claim: The prize's `claim`; NULL where nothing is to be claimed.
+        since: When the time begins.
+    """
+    within = f"extract(epoch FROM ({claim} ->> 'within')::interval)"
+    return (
+        f"CASE WHEN {claim} IS NOT NULL THEN '{ClaimStatus.PENDING}' END, "
+        f"{since} + {within} * interval '1 second'"
+    )
+
+
+_ENDED = "('DECLINED', 'EXPIRED')"
+
+
 async def list_winners(
-    member: Membership, page: PageRequest, *, prize_id: str | None, participant_id: str | None
+    member: Membership,
+    page: PageRequest,
+    *,
+    prize_id: str | None,
+    participant_id: str | None,
+    claim: ClaimStatus | None = None,
 ) -> tuple[Sequence[asyncpg.Record], int]:
-    """List a room's live winners, newest first; one more than asked for when more follow."""
+    """List a room's live winners, newest first; one more than asked for when more follow.
+
+    Args:
+        member: The caller's.
+        page: Which part of the list.
+        prize_id: Only winners of this prize.
+        participant_id: Only this participant's wins.
+        claim: Only those whose claim has come to this; who declined or came too late is listed
+            by this alone.
+    """
     arguments = [member.room_id]
     conditions = ""
-    for column, value in (("prizeId", prize_id), ("participantId", participant_id)):
+    for column, value in (
+        ("prizeId", prize_id),
+        ("participantId", participant_id),
+        ("claimStatus", claim),
+    ):
         if value is not None:
             arguments.append(value)
             conditions += f' AND x."{column}" = ${len(arguments)}'
-    return await _listing(_shown(member), conditions).fetch(page, *arguments)
+    return await _listing(_shown(member), conditions, claim).fetch(page, *arguments)
 
 
 def read_winners(member: Membership) -> AsyncIterator[Sequence[asyncpg.Record]]:
@@ -61,9 +98,11 @@ def _shown(member: Membership) -> str:
     return _TO_MODERATORS if member.moderates else _TO_OTHERS
 
 
-def _listing(shown: str, conditions: str = "") -> Listing:
+def _listing(shown: str, conditions: str = "", claim: ClaimStatus | None = None) -> Listing:
+    is_ended = claim in (ClaimStatus.DECLINED, ClaimStatus.EXPIRED)
+    alive = "" if is_ended else ' AND x."deletedAt" IS NULL'
     return Listing(
-        found=[f'FROM winners x WHERE x."roomId" = $1 AND x."deletedAt" IS NULL{conditions}'],
+        found=[f'FROM winners x WHERE x."roomId" = $1{alive}{conditions}'],
         shown=shown,
         joined=f"JOIN winners x ON x.id = page.id {_JOINED}",
         newest_first=True,
@@ -71,14 +110,14 @@ def _listing(shown: str, conditions: str = "") -> Listing:
 
 
 async def find_winner(member: Membership, winner_id: str) -> asyncpg.Record:
-    """Read a live winner of the room.
+    """Read a winner of the room, who may have declined, or come too late.
 
     Raises:
         NotFound: The room has no such winner, or it was revoked.
     """
     row = await fetchrow(
-        f"SELECT {_shown(member)} FROM winners x {_JOINED} "
-        'WHERE x.id = $1 AND x."roomId" = $2 AND x."deletedAt" IS NULL',
+        f"SELECT {_shown(member)} FROM winners x {_JOINED} WHERE x.id = $1 "
+        f'AND x."roomId" = $2 AND (x."deletedAt" IS NULL OR x."claimStatus" IN {_ENDED})',
         winner_id,
         member.room_id,
     )
@@ -108,10 +147,13 @@ _AWARD = f"""
         FROM participant
         WHERE z.id = $4 AND z."roomId" = participant."roomId" AND z."deletedAt" IS NULL
           AND z."quantityRemaining" > 0
-        RETURNING z.id
+        RETURNING z.id, z.claim
     ), winner AS (
-        INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt")
-        SELECT $1, participant."roomId", participant.id, prize.id, $5, now() FROM participant, prize
+        INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt",
+            "claimStatus", "claimBy")
+        SELECT $1, participant."roomId", participant.id, prize.id, $5, now(),
+            {waiting("prize.claim", CLOCK)}
+        FROM participant, prize
         RETURNING *, xmin
     )
     SELECT {_TO_MODERATORS} FROM winner x {_JOINED}
@@ -185,7 +227,7 @@ _LOCK = f"""
 # or all who hold the prize.
 _AWARD_TOGETHER = f"""
     WITH able AS (
-        SELECT DISTINCT ON (w.participant, w.prize) w.*, z."quantityRemaining"
+        SELECT DISTINCT ON (w.participant, w.prize) w.*, z."quantityRemaining", z.claim
         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) WITH ORDINALITY
             AS w (participant, prize, id, metadata, place)
         CROSS JOIN LATERAL (
@@ -208,8 +250,10 @@ _AWARD_TOGETHER = f"""
         FROM (SELECT prize, count(*) AS units FROM chosen GROUP BY prize) taken
         WHERE z.id = taken.prize
     ), winner AS (
-        INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt")
-        SELECT id, $1, participant, prize, metadata::jsonb, now() FROM chosen
+        INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt",
+            "claimStatus", "claimBy")
+        SELECT id, $1, participant, prize, metadata::jsonb, now(), {waiting("claim", CLOCK)}
+        FROM chosen
         RETURNING *, xmin
     )
     SELECT {_TO_MODERATORS} FROM winner x {_JOINED}

@@ -335,6 +335,42 @@ def expect_erasure(users: Table, participants: Table) -> None:
     )
 
 
+def add_claims(prizes: Table, winners: Table) -> None:
+    prizes.columns["claim"] = JSON_OR_NULL
+    prizes.constraints["prizes_claim_check"] = (
+        "CHECK (((claim IS NULL) OR COALESCE((((claim ->> 'within'::text) ~ "
+        "'^P([0-9]{1,3}D)?(T([0-9]{1,4}H)?([0-9]{1,6}M)?)?$'::text) AND "
+        "((claim ->> 'within'::text) ~ '[0-9]'::text)), false)))"
+    )
+    for name in ("claimStatus", "claimSettledBy"):
+        winners.columns[name] = TEXT_OR_NULL
+    for name in ("claimBy", "claimSettledAt"):
+        winners.columns[name] = TIME_OR_NULL
+    winners.constraints["winners_claimStatus_check"] = (
+        """CHECK (("claimStatus" = ANY (ARRAY['PENDING'::text, 'CONFIRMED'::text, """
+        "'DECLINED'::text, 'EXPIRED'::text])))"
+    )
+    winners.constraints["winners_claimSettledBy_check"] = (
+        """CHECK (("claimSettledBy" = ANY (ARRAY['WINNER'::text, 'STAFF'::text])))"""
+    )
+    winners.constraints["winners_claim_check"] = (
+        'CHECK (((("claimStatus" IS NULL) = ("claimBy" IS NULL)) AND ((("claimStatus" IS '
+        """NULL) OR ("claimStatus" = 'PENDING'::text)) = ("claimSettledAt" IS NULL)) AND """
+        """(COALESCE(("claimStatus" = ANY (ARRAY['CONFIRMED'::text, 'DECLINED'::text])), """
+        'false) = ("claimSettledBy" IS NOT NULL)) AND (("deletedAt" IS NOT NULL) OR '
+        """COALESCE(("claimStatus" <> ALL (ARRAY['DECLINED'::text, 'EXPIRED'::text])), """
+        "true))))"
+    )
+    winners.indexes["winners_claimBy_idx"] = (
+        """btree ("claimBy") WHERE (("claimStatus" = 'PENDING'::text) AND """
+        '("deletedAt" IS NULL))'
+    )
+    winners.indexes["winners_roomId_claimStatus_createdAt_id_idx"] = (
+        'btree ("roomId", "claimStatus", "createdAt" DESC, id DESC) '
+        'WHERE ("claimStatus" IS NOT NULL)'
+    )
+
+
 async def test_all_migrations_give_the_target_schema(bare_database: str) -> None:
     expected = the_plans_catalog()
     users, sessions, prizes, winners = (
@@ -359,6 +395,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     prizes.constraints["prizes_quantityRemaining_check"] = (
         'CHECK ((("quantityRemaining" >= 0) AND ("quantityRemaining" <= quantity)))'
     )
+    add_claims(prizes, winners)
     winners.indexes["winners_participantId_prizeId_key"] = (
         'UNIQUE btree ("participantId", "prizeId") WHERE ("deletedAt" IS NULL)'
     )
@@ -462,6 +499,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "record_winners_in_draw()",
         "note_end_of_participation()",
         "note_end_of_publicity()",
+        "refuse_change_of_claim()",
         "refuse_change_of_draw()",
         "tell(text,text,text,jsonb)",
         "tell_of_room()",

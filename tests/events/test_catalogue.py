@@ -1,12 +1,14 @@
 """Each event of the catalogue: what causes it, what it says, to whom, and what is none."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
+from app.claims.service import expire
 from app.database.engine import fetch, fetchval
 from app.events.catalogue import EVENTS
 from tests import factories
@@ -101,6 +103,26 @@ async def close_round(scene: Scene) -> None:
 async def win(scene: Scene) -> None:
     await ask(scene)
     await answering(1)(scene)
+
+
+async def win_to_claim(scene: Scene, **values: Any) -> None:
+    claim = {"claimStatus": "PENDING", "claimBy": factories.now() + timedelta(days=1)} | values
+    scene.rows["claimed"] = await factories.winner(
+        scene.id_of("room"), scene.id_of("player"), scene.id_of("prize"), **claim
+    )
+    await fetch('UPDATE prizes SET "quantityRemaining" = 2 WHERE id = $1', scene.id_of("prize"))
+
+
+async def win_overdue(scene: Scene) -> None:
+    await win_to_claim(scene, claimBy=factories.now() - timedelta(seconds=1))
+
+
+async def expire_overdue(scene: Scene) -> None:
+    await expire(scene.id_of("prize"))
+
+
+def settling(how: str) -> Callable[[Scene], Awaitable[Any]]:
+    return lambda s: s.ok("POST", f"/winners/{s.id_of('claimed')}/{how}", by="paul")
 
 
 def of_room(change: dict[str, Any]) -> Callable[[Scene], Awaitable[Any]]:
@@ -202,6 +224,9 @@ ACTIONS = {
         person="paul",
     ),
     "revoke": Action(["winner.revoked"], replace, person="paul"),
+    "claim": Action(["winner.claimed"], settling("claim"), win_to_claim, person="paul"),
+    "decline": Action(["winner.declined"], settling("decline"), win_to_claim, person="paul"),
+    "come too late": Action(["winner.expired"], expire_overdue, win_overdue, person="paul"),
     "announce": Action(["draw.announced"], announce),
     "close": Action(["draw.closed"], lambda s: s.ok("POST", "/draws/1/close"), announce),
     "draw": Action(
@@ -246,7 +271,10 @@ ACTIONS = {
 }
 NAMING = {"room", "participant", "winner", "round", "answer"}
 """What concerns a person."""
-GONE = {"room.deleted", "participant.left", "prize.deleted", "winner.revoked"}
+GONE = {
+    *("room.deleted", "participant.left", "prize.deleted"),
+    *("winner.revoked", "winner.declined", "winner.expired"),
+}
 
 
 def test_each_event_of_the_catalogue_has_an_action() -> None:

@@ -19,7 +19,7 @@ PARTICIPANTS = [
 ]
 WINNERS = [
     *("id", "participantId", "userId", "name", "email"),
-    *("prizeId", "prizeName", "metadata", "createdAt"),
+    *("prizeId", "prizeName", "claimStatus", "claimBy", "metadata", "createdAt"),
 ]
 
 

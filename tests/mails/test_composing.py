@@ -2,7 +2,7 @@
 
 import email
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from email.message import EmailMessage
 from email.policy import default
 from html.parser import HTMLParser
@@ -41,6 +41,7 @@ def letter(**changes: Any) -> Letter:
         "prize": "Headphones",
         "draw": 3,
         "draw_url": "http://127.0.0.1:8000/rooms/r/draws/3",
+        "claim_by": None,
         "created_at": datetime(2026, 12, 31, 23, 0, tzinfo=UTC),
     }
     return Letter(**{**said, **changes})
@@ -98,6 +99,52 @@ def test_a_mail_says_what_was_won_where_and_where_to_check_it() -> None:
     assert draw in text_of(mail)
     assert stop in text_of(mail)
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("en", "Say by 5 January 2027, 23:30 UTC that you take it"),
+        ("ru", "До 5 января 2027, 23:30 UTC сообщите"),
+    ],
+)
+def test_what_has_to_be_claimed_says_by_when(language: str, expected: str) -> None:
+    by = datetime(2027, 1, 6, 1, 30, tzinfo=timezone(timedelta(hours=2)))
+    mail = sent(compose(letter(language=language, claim_by=by)))
+    for words in (text_of(mail), Page(text_of(mail, "html")).words):
+        assert expected in " ".join(words.split())
+
+
+@pytest.mark.parametrize(
+    ("claim", "needless"),
+    [
+        (("PENDING", timedelta(days=1)), None),
+        (("PENDING", timedelta(0)), "The time to claim it is over."),
+        (("CONFIRMED", timedelta(days=1)), None),
+        (("DECLINED", timedelta(days=1)), "The win was declined."),
+    ],
+)
+async def test_a_mail_knows_what_the_claim_has_come_to(
+    room: asyncpg.Record,
+    connection: asyncpg.Connection,
+    claim: tuple[str, timedelta],
+    needless: str | None,
+) -> None:
+    status, left = claim
+    by, at = factories.now() + left, factories.now()
+    somebody = await factories.participant(room["id"])
+    prize = await factories.prize(room["id"])
+    pending = {"claimStatus": "PENDING", "claimBy": by}
+    await factories.winner(room["id"], somebody["id"], prize["id"], **pending)
+    await told(connection)
+    settled = '"claimStatus" = $1, "claimSettledAt" = $2, "claimSettledBy" = \'WINNER\''
+    if status == "DECLINED":
+        settled += ', "deletedAt" = $2'
+    if status != "PENDING":
+        await connection.execute(f"UPDATE winners SET {settled}", status, at)
+    [row] = await connection.fetch(CONTENTS)
+    assert row["needless"] == needless
+    assert (row["claimBy"] is not None) == (status == "PENDING")
 
 
 def test_addresses_of_any_length_are_written_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

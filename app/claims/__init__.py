@@ -1,0 +1,1 @@
+"""Wins that have to be claimed: confirmed, declined, or not claimed in time."""

@@ -1,0 +1,197 @@
+"""What becomes of a win that has to be claimed, decided once: by the database's clock and row.
+
+Locks are taken in the order room, prize, winners. Who confirms changes the winner alone; who ends a
+win has its prize as well, as an award and a revocation have: so a unit is somebody's or in stock,
+and never both. Of two who settle one win, the second finds it settled.
+"""
+
+from collections.abc import Sequence
+
+from app.database.audit import acting
+from app.database.caller import called_by
+from app.database.columns import CLOCK
+from app.database.engine import fetch, fetchrow, fetchval, transaction
+from app.errors import Conflict, Forbidden, NotFound
+from app.participants.roles import HELD_FROM, Right, reaches
+from app.participants.service import Membership
+from app.tables import ClaimStatus, Room, Settler
+
+EXPIRING_JOB = "expire-claims"
+MOST_AT_ONCE = 200
+"""Wins that expire in one transaction, during which nobody else is awarded the prize."""
+
+_PENDING = '"claimStatus" = \'PENDING\' AND "deletedAt" IS NULL'
+_IS_OVERDUE = f'{_PENDING} AND "claimBy" <= {CLOCK}'
+
+
+async def confirm(member: Membership, winner_id: str) -> None:
+    """Let a winner have what they won. Confirmed once more, it stays as it is.
+
+    Raises:
+        NotFound: The room has no such winner, or it was revoked.
+        Forbidden: Somebody else won it, and the caller does not moderate the room.
+        Conflict: There is nothing to claim, it was declined, or the time is over.
+    """
+    async with transaction():
+        settler, _ = await _settler_of(member, winner_id)
+        async with acting(_actor_of(member), "confirm win"):
+            confirmed = await fetchval(
+                f"""
+                UPDATE winners SET "claimStatus" = 'CONFIRMED', "claimSettledAt" = {CLOCK},
+                    "claimSettledBy" = $2
+                WHERE id = $1 AND {_PENDING} AND "claimBy" > {CLOCK} RETURNING id
+                """,
+                winner_id,
+                settler,
+            )
+        if confirmed is None:
+            await _require(ClaimStatus.CONFIRMED, winner_id)
+
+
+async def decline(member: Membership, winner_id: str) -> None:
+    """Take back what somebody won and does not want. Declined once more, it stays as it is.
+
+    Raises:
+        NotFound: The room has no such winner, or it was revoked.
+        Forbidden: Somebody else won it, and the caller does not moderate the room.
+        Conflict: There is nothing to claim, it was confirmed, or the time is over.
+    """
+    async with transaction():
+        settler, prize_id = await _settler_of(member, winner_id)
+        if not await _lock_prize(prize_id):
+            raise NotFound("There is no such room.")
+        async with acting(_actor_of(member), "decline win"):
+            ended = await _end([winner_id], f'"claimBy" > {CLOCK}', ClaimStatus.DECLINED, settler)
+        if not ended:
+            await _require(ClaimStatus.DECLINED, winner_id)
+
+
+def _actor_of(member: Membership) -> str:
+    return member.user_id or "staff"
+
+
+async def _settler_of(member: Membership, winner_id: str) -> tuple[Settler, str]:
+    """Tell as who somebody may settle a win, and of which prize it is."""
+    won = await fetchrow(
+        'SELECT w."claimStatus", w."deletedAt", w."prizeId", p.id, p."userId" FROM winners w '
+        'JOIN participants p ON p.id = w."participantId" WHERE w.id = $1 AND w."roomId" = $2',
+        winner_id,
+        member.room_id,
+    )
+    if won is None or (
+        won["deletedAt"] is not None
+        and won["claimStatus"] not in (ClaimStatus.DECLINED, ClaimStatus.EXPIRED)
+    ):
+        raise NotFound("There is no such winner in this room.")
+    # Also who has left; and who was brought in by an address, once they have signed in with it.
+    if member.user_id is not None and (
+        won["userId"] == member.user_id or won["id"] == member.participant_id
+    ):
+        settler = Settler.WINNER
+    elif reaches(member.rank, HELD_FROM[Right.SETTLE_CLAIMS]):
+        settler = Settler.STAFF
+    else:
+        raise Forbidden("Only the winner says so, or who moderates the room.")
+    if won["claimStatus"] is None:
+        raise Conflict("This prize did not ask to be claimed: the win holds as it is.")
+    return settler, won["prizeId"]
+
+
+async def _require(status: ClaimStatus, winner_id: str) -> None:
+    """Let a win stay that has come to this already; say why it comes to it no more.
+
+    What somebody settled meanwhile is committed by now, and seen.
+    """
+    row = await fetchrow(
+        'SELECT "claimStatus", "claimBy", "deletedAt" FROM winners WHERE id = $1', winner_id
+    )
+    found = None if row is None else row["claimStatus"]
+    if found == status:
+        return
+    if row is None or (found == ClaimStatus.PENDING and row["deletedAt"] is not None):
+        raise NotFound("There is no such winner in this room.")
+    if found == ClaimStatus.CONFIRMED:
+        raise Conflict("This win was confirmed; who organizes the room can revoke it.")
+    if found == ClaimStatus.DECLINED:
+        raise Conflict("This win was declined.")
+    by = f"{row['claimBy']:%Y-%m-%dT%H:%M:%SZ}"
+    raise Conflict(f"The time to claim this win was over at {by}.", details={"by": by})
+
+
+async def _lock_prize(prize_id: str) -> bool:
+    """Keep a prize's units as they are, and its room from being deleted; tell whether it was."""
+    is_there = await fetchval(
+        f'SELECT 1 FROM {Room.alive()} r JOIN prizes z ON z."roomId" = r.id '
+        "WHERE z.id = $1 FOR SHARE OF r",
+        prize_id,
+    )
+    await fetch("SELECT FROM prizes WHERE id = $1 FOR NO KEY UPDATE", prize_id)
+    return is_there is not None
+
+
+async def _end(
+    winners: Sequence[str], when: str, status: ClaimStatus, settler: Settler | None
+) -> int:
+    """End wins of a locked prize that are pending, and put their units back.
+
+    Args:
+        winners: Their ids.
+        when: What of the time has to hold, in SQL.
+        status: What they come to.
+        settler: Who says so.
+
+    Returns:
+        How many it were: those that nobody has settled, or revoked, meanwhile.
+    """
+    ended: int = await fetchval(
+        f"""
+        WITH ended AS (
+            UPDATE winners SET "claimStatus" = $2, "claimSettledBy" = $3,
+                "claimSettledAt" = {CLOCK}, "deletedAt" = {CLOCK}
+            WHERE id = ANY($1) AND {_PENDING} AND {when} RETURNING "prizeId"
+        ), returned AS (
+            UPDATE prizes z SET "quantityRemaining" = z."quantityRemaining" + e.units,
+                "updatedAt" = now()
+            FROM (SELECT "prizeId", count(*)::int AS units FROM ended GROUP BY 1) e
+            WHERE z.id = e."prizeId"
+        )
+        SELECT count(*) FROM ended
+        """,
+        winners,
+        status,
+        settler,
+    )
+    return ended
+
+
+async def overdue_prizes() -> list[str]:
+    """Find the prizes of which wins were not claimed in time, unless their room was deleted."""
+    rows = await fetch(
+        f"""
+        SELECT DISTINCT w."prizeId" FROM (SELECT * FROM winners WHERE {_IS_OVERDUE}) w
+        JOIN {Room.alive()} r ON r.id = w."roomId" ORDER BY 1
+        """
+    )
+    return [row["prizeId"] for row in rows]
+
+
+async def expire(prize_id: str) -> int:
+    """End wins of a prize that were not claimed in time, and return how many: some at a time.
+
+    Who confirms or declines at the last moment is waited for, and what they did stays.
+    """
+    with called_by(EXPIRING_JOB):
+        async with transaction():
+            return await _expire(prize_id)
+
+
+async def _expire(prize_id: str) -> int:
+    if not await _lock_prize(prize_id):
+        return 0
+    rows = await fetch(
+        f'SELECT id FROM winners WHERE "prizeId" = $1 AND {_IS_OVERDUE} '
+        f'ORDER BY "claimBy", id LIMIT {MOST_AT_ONCE}',
+        prize_id,
+    )
+    winners = [row["id"] for row in rows]
+    return await _end(winners, f'"claimBy" <= {CLOCK}', ClaimStatus.EXPIRED, None)
