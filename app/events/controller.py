@@ -73,7 +73,8 @@ async def follow_room(
     lost connection if one goes on from the last `id`: an event that comes again has the same `id`
     within its `data`. `event: reset` says that this is not possible (it is too long ago): read the
     room afresh. `event: end` is the last message of a stream that may not go on, with the reason
-    `token_expired`, `token_revoked` or `no_access`. A comment comes at least every 15 seconds.
+    `token_expired`, `token_revoked`, `no_access` or `too_many` (others were opened at the same
+    moment). A comment comes at least every 15 seconds.
     """
     stream = Stream(
         f"roomId {member.room_id}", token_of(request), types=_types_of(types), member=member

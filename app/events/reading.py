@@ -33,6 +33,7 @@ class End(StrEnum):
     EXPIRED = "token_expired"
     REVOKED = "token_revoked"
     NO_ACCESS = "no_access"
+    TOO_MANY = "too_many"
 
 
 class Reader(Follower):

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from app.events.hub import HUB, Heard
+from app.events.limits import Counted
 from app.events.log import Place
 from app.events.reading import End, Reader
 from app.metrics import STREAMS
@@ -20,7 +21,7 @@ class Stream(Reader):
     silence_seconds = COMMENT_SECONDS
 
     async def frames(
-        self, begin: Place, after: Place | None, counted: Sequence[str]
+        self, begin: Place, after: Place | None, counted: Sequence[Counted]
     ) -> AsyncIterator[bytes]:
         """Yield what the client is sent.
 
@@ -29,7 +30,11 @@ class Stream(Reader):
             after: How far it has read; None for what happens from then on.
             counted: Under what the stream counts as open.
         """
-        with HUB.counting(*counted), STREAMS.track_inprogress(), HUB.following(self):
+        names = [each.name for each in counted]
+        with HUB.counting(*names), STREAMS.track_inprogress(), HUB.following(self):
+            if any(each.is_over for each in counted):
+                yield _end(End.TOO_MANY)
+                return
             place = after or begin
             yield f"retry: {RETRY_MILLISECONDS}\nid: {place}\n\n".encode()
             async for turn in self.read(place, resumes=after is not None):
@@ -37,7 +42,7 @@ class Stream(Reader):
                     case Place():
                         yield _reset(turn)
                     case End():
-                        yield b'event: end\ndata: {"reason":"%b"}\n\n' % turn.encode()
+                        yield _end(turn)
                     case _:
                         for piece in _pieces(turn) or (COMMENT,):
                             yield piece
@@ -52,6 +57,10 @@ def _pieces(events: Sequence[Heard]) -> list[bytes]:
         else:
             pieces.append(event.frame)
     return pieces
+
+
+def _end(reason: End) -> bytes:
+    return b'event: end\ndata: {"reason":"%b"}\n\n' % reason.encode()
 
 
 def _reset(place: Place) -> bytes:

@@ -91,7 +91,7 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._words_left, self._said_at = MOST_MESSAGES_AT_ONCE, time.monotonic()
         self._at_address, self._of_person = ExitStack(), ExitStack()
-        self._at_address.enter_context(HUB.counting(one_at_address(scope)))
+        self._at_address.enter_context(HUB.counting(one_at_address(scope).name))
         self.over = asyncio.Event()
         self.living = asyncio.create_task(self._live())
 
@@ -131,7 +131,7 @@ class Connection:
         except Exception as error:
             logger.exception("can't tell who connects")
             raise Refused(InternalError.default_message) from error
-        self._of_person.enter_context(HUB.counting(counted))
+        self._of_person.enter_context(HUB.counting(counted.name))
         self._client = client
         self._follower.token = token
         self._follower.due_at = time.monotonic() + token.claims.exp - time.time()

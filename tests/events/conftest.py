@@ -85,7 +85,7 @@ class Ear:
         self.task = asyncio.create_task(self._listen(after))
 
     async def _listen(self, after: Place | None) -> None:
-        async for frame in self.stream.frames(end_of_heard(), after, ["tests"]):
+        async for frame in self.stream.frames(end_of_heard(), after, []):
             self.frames.append(frame)
             self._grown.set()
 

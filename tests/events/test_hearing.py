@@ -13,8 +13,10 @@ from app.database.engine import fetch
 from app.errors import NotFound
 from app.events import reading
 from app.events.hub import HUB
+from app.events.limits import Counted
 from app.events.log import end_of_log, missed
 from app.events.mover import FORGET
+from app.events.reading import end_of_heard
 from app.events.streams import Stream
 from app.participants.service import membership
 from tests import factories
@@ -83,6 +85,16 @@ async def rename(room: asyncpg.Record, name: str = "Another") -> None:
 
 async def make(room: asyncpg.Record, *, public: bool) -> None:
     await fetch('UPDATE rooms SET "isPublic" = $2 WHERE id = $1', room["id"], public)
+
+
+async def test_of_streams_that_begin_together_no_more_stay_than_may(audience: Audience) -> None:
+    room = await factories.room()
+    await audience.hear()
+    counted = Counted("person somebody", 1)
+    with HUB.counting(counted.name):  # the one that began before
+        late = (await stream(room, None)).frames(end_of_heard(), None, [counted])
+        assert [each async for each in late] == [b'event: end\ndata: {"reason":"too_many"}\n\n']
+    assert not HUB.streams
 
 
 INSIDERS = ["VIEWER", "PARTICIPANT", "MODERATOR", "ADMIN", "ORGANIZER", "platform", "expected"]
