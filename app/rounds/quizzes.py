@@ -9,17 +9,20 @@ but the questions.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import asyncpg
+import msgspec
 
+from app.applications.service import check_room_settings
 from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
 from app.database.versions import VERSION
-from app.errors import Conflict, NotFound, RoomNotActive
+from app.errors import Conflict, NotFound, RoomNotActive, ValidationFailed
 from app.participants.service import Membership, attendee
 from app.rooms.service import lock_room
 from app.tables import RoomStatus
@@ -216,18 +219,29 @@ def written(moment: datetime) -> str:
 async def show_in_settings(room_id: str, shown: Mapping[str, Any]) -> None:
     """Show a quiz's state in the settings of a locked room that has such members, while it is open.
 
-    A member that is not there, or has another type, is left alone: so the settings still obey the
-    schema of their app.
+    A member that is not there, or has another type, is left alone; and so are all of them where
+    the schema of the room's app takes no such state.
     """
-    await fetch(
+    room = await fetchrow(
         """
-        UPDATE rooms SET "updatedAt" = now(), "appSettings" = "appSettings" || (
+        SELECT "appId", "appManifestVersion", "appSettings" || (
             SELECT COALESCE(jsonb_object_agg(key, value), '{}') FROM jsonb_each($2)
             WHERE jsonb_typeof("appSettings" -> key) IN (jsonb_typeof(value), 'null')
-        )
+        ) AS settings
+        FROM rooms
         WHERE id = $1 AND status IN ('DRAFT', 'ACTIVE') AND "appSettings" ->> 'quizStatus' = ANY($3)
         """,
         room_id,
         jsonb(shown),
         [*QuizStatus],
     )
+    if room is None:
+        return
+    with suppress(ValidationFailed, NotFound, Conflict):
+        await check_room_settings(
+            room["appId"], room["appManifestVersion"], msgspec.json.decode(room["settings"])
+        )
+        await fetch(
+            'UPDATE rooms SET "updatedAt" = now(), "appSettings" = $2 WHERE id = $1',
+            *(room_id, room["settings"]),
+        )

@@ -276,6 +276,16 @@ async def test_settings_of_another_kind_are_left_alone(quiz: Quiz, other: dict[s
     assert await quiz.settings() == mine
 
 
+async def test_a_state_that_the_apps_schema_does_not_have_is_not_shown(
+    client: httpx.AsyncClient,
+) -> None:
+    manifest = copy.deepcopy(QUIZ)
+    manifest["settings"]["properties"]["quizStatus"]["enum"] = ["WAITING", "QUESTION_ACTIVE"]
+    quiz = await Quiz(client).open(manifest=manifest)
+    await quiz.answer(await quiz.ask(), await quiz.player())
+    assert (await quiz.settings())["quizStatus"] == "QUESTION_ACTIVE"
+
+
 BROKEN: list[Any] = [
     {"text": "?", "options": ["a"], "correctIndex": 0, "id": "other"},
     {"text": 7},
