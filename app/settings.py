@@ -288,6 +288,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     MAIL_LIMIT_ADDRESS: RateLimit = "20/day"
     """Mails that one address gets from all rooms. What is more waits, three days at most."""
 
+    IDEMPOTENCY_HOURS: Annotated[int, msgspec.Meta(ge=1, le=168)] = 24
+    """How long the answer to a POST with an Idempotency-Key is kept for who asks again."""
+
+    AUDIT_DAYS: Annotated[int, msgspec.Meta(ge=30, le=3650)] = 365
+    """How long the audit log keeps what was before and after a change; draws' records for good."""
+
     ERASURE_DAYS: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
     """How long after a deletion an account is erased; until then, who deleted it themselves has it
     back by signing in."""

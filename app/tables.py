@@ -237,6 +237,11 @@ class Room(SoftDeletable, tablename="rooms"):
     deletedAt = Moment(null=True, default=None)
     publicUntil = Moment(null=True, default=None, help_text="When it last ceased to be public.")
     sendsMail = Boolean(default=True, help_text="Whether mails go out of it.")
+    forgetAfter = Text(
+        null=True, default=None, help_text="How long after its end its people are forgotten: P30D."
+    )
+    endedAt = Moment(null=True, default=None, help_text="When it was closed or deleted.")
+    forgottenAt = Moment(null=True, default=None, help_text="When its people were forgotten.")
 
     @classmethod
     def get_readable(cls) -> Readable:

@@ -14,7 +14,14 @@ from tasks.claims import OverdueClaims
 from tasks.draws import DueDraws
 from tasks.events import Forgetting
 from tasks.mails import DueMails
-from tasks.people import ERASE_DELETED, Erasing
+from tasks.people import (
+    ERASE_DELETED,
+    FORGET_PEOPLE,
+    REDACT_AUDIT,
+    Erasing,
+    ForgettingRooms,
+    RedactingAudit,
+)
 from tasks.steps import Deletion, Step, Vacuum
 
 NEVER = "never"
@@ -116,6 +123,8 @@ JOBS = (
     Job("cleanup-events", "50 2 * * *", (Forgetting(),)),
     Job("cleanup-mails", "55 2 * * *", (Deletion("mails", "createdAt", days="MAIL_DAYS"),)),
     Job(ERASE_DELETED, "10 3 * * *", (Erasing(),)),
+    Job(FORGET_PEOPLE, "20 3 * * *", (ForgettingRooms(),)),
+    Job(REDACT_AUDIT, "30 3 * * *", (RedactingAudit(),)),
     Job("send-mails", "* * * * *", (DueMails(),), needs="MAIL_URL"),
     Job("draw-due-rounds", "* * * * *", (DueDraws(due_draws, draw_due),), needs="DRAND_URL"),
     Job("finish-draws", "* * * * *", (DueDraws(unfinished_draws, finish_draw),)),

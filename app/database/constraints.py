@@ -44,6 +44,9 @@ OTHERS: Mapping[str, AppError] = {
     "participants_person_check": Conflict(
         "This person has joined with another row of the room; this one is nobody's any more."
     ),
+    "participants_erased_check": Conflict(
+        "What was known of this person was erased, and stays so."
+    ),
     "answers_roundId_participantId_key": Conflict("You have answered this question already."),
     "winners_participantId_prizeId_key": Conflict("This participant has won this prize already."),
 }

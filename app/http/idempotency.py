@@ -27,12 +27,12 @@ from app.auth.tokens import AccessClaims
 from app.database.engine import fetch, fetchval, jsonb, transaction
 from app.errors import Conflict, InvalidToken, RateLimitExceeded, ValidationFailed
 from app.http.bodies import ApiRequest
+from app.settings import settings
 from app.tables import User
 
 IN_STEPS = {"in_steps": True}
 """As the `opt` of a handler, which may ask for `idempotency_key_of` to know a request again."""
 AUTH_PATH = "/api/v1/auth/"
-KEPT_FOR = timedelta(hours=24)
 LARGEST_KEPT_BYTES = 64 * 1024
 """Of a larger answer only a summary is kept."""
 MOST_KEYS = 10_000
@@ -287,7 +287,8 @@ async def _find(request: _Request) -> asyncpg.Record:
 def _require_key_left(used: asyncpg.Record) -> None:
     if used["usedKeys"] >= MOST_KEYS:
         raise RateLimitExceeded(
-            f"You have {MOST_KEYS:,} Idempotency-Keys in use, each for 24 hours. Nothing was done.",
+            f"You have {MOST_KEYS:,} Idempotency-Keys in use, each for "
+            f"{settings().IDEMPOTENCY_HOURS} hours. Nothing was done.",
             headers={"Retry-After": str(used["nextSeconds"])},
             details={"keys": MOST_KEYS},
         )
@@ -335,5 +336,5 @@ async def _keep(request: _Request, answer: Answer, *, bytes_left: int) -> None:
         jsonb(headers),
         answer.body.decode() if is_whole and not answer.is_secret else None,
         None if is_whole or answer.is_secret else jsonb(answer.summary()),
-        KEPT_FOR,
+        timedelta(hours=settings().IDEMPOTENCY_HOURS),
     )

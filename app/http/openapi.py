@@ -32,12 +32,13 @@ ABOUT_TAGS = (
 )
 ABOUT_KEYS = (
     "Chosen by the client. The same request with the same key is done once and answered as the "
-    f"first time, for 24 hours. An answer that held a secret or had more than "
-    f"{LARGEST_KEPT_BYTES:,} bytes is not repeated: 409, whose `details` have `done` (true), "
-    "`status`, `read` (where to look), and of a large one `counts` (`added`, `failed`, …), `bytes` "
-    "and `sha256`. A refusal that is so large is made anew. One person may have "
-    f"{MOST_KEYS:,} keys in use and {MOST_KEPT_BYTES:,} bytes of kept answers: beyond the former a "
-    "new key is refused (429) before anything is done, beyond the latter answers count as large."
+    "first time, for 24 hours, or as long as the platform says. An answer that held a secret or "
+    f"had more than {LARGEST_KEPT_BYTES:,} bytes is not repeated: 409, whose `details` have "
+    "`done` (true), `status`, `read` (where to look), and of a large one `counts` (`added`, "
+    "`failed`, …), `bytes` and `sha256`. A refusal that is so large is made anew. One person may "
+    f"have {MOST_KEYS:,} keys in use and {MOST_KEPT_BYTES:,} bytes of kept answers: beyond the "
+    "former a new key is refused (429) before anything is done, beyond the latter answers count as "
+    "large."
 )
 LOCATION = {"schema": {"type": "string"}, "description": "The address of what was made."}
 FIRST_ERROR = 400

@@ -187,8 +187,9 @@ async def _bring_back(left: Mapping[str, Newcomer]) -> None:
     """Revive rows: as somebody who is known by the address now given, or by none."""
     await fetch(
         """
-        UPDATE participants p SET "deletedAt" = NULL, "acceptedAt" = NULL, email = given.email,
-            name = COALESCE(given.name, p.name), role = given.role::"ParticipantRole",
+        UPDATE participants p SET "deletedAt" = NULL, "erasedAt" = NULL, "acceptedAt" = NULL,
+            email = given.email, name = COALESCE(given.name, p.name),
+            role = given.role::"ParticipantRole",
             metadata = COALESCE(given.metadata::jsonb, p.metadata), "updatedAt" = now()
         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
             AS given (id, email, name, role, metadata)

@@ -5,6 +5,7 @@ events, after what was told before (`person.deleted`).
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from app.database.engine import fetch, fetchrow, transaction
 from app.database.versions import ANY, VERSION, Precondition
@@ -13,13 +14,17 @@ from app.participants.roles import HELD_FROM, Right, may_grant
 from app.participants.service import Membership, read_again
 from app.tables import ParticipantRole
 
-ERASE = "erase"
+ERASE, FORGET = "erase", "forget"
 """What the audit log calls it."""
+MOST_AT_ONCE = 1_000
 
 _BLANK = """
     UPDATE participants SET email = NULL, name = NULL, metadata = NULL, "ownMetadata" = NULL,
-        "deletedAt" = COALESCE("deletedAt", now()), "erasedAt" = now(), "updatedAt" = now()
+        "erasedAt" = now(), "updatedAt" = now()
     WHERE id = ANY($1::text[])
+"""
+_LEAVE = """
+    UPDATE participants SET "deletedAt" = now() WHERE id = ANY($1::text[]) AND "deletedAt" IS NULL
 """
 # A draw's own award says by its ticket that it is the draw's, and nothing that anybody typed.
 _BLANK_WINS = """
@@ -54,28 +59,37 @@ _FORGET_EVENTS = """
 """
 
 
-async def blank_seats(ids: Sequence[str], *person: str) -> None:
+async def erase_seats(ids: Sequence[str], *person: str) -> None:
     """Blank locked rows of rooms and all that tells of whom they were; they leave their rooms.
 
     Args:
         ids: Of participants.
         person: The id of whose rows they are.
     """
-    for statement in (_BLANK, _BLANK_WINS, _BLANK_ANSWERS, _DROP_MAILS, _FORGET_EVENTS):
+    for statement in (_LEAVE, _BLANK_ANSWERS, _FORGET_EVENTS):
+        await fetch(statement, ids)
+    await _blank(ids, *person)
+
+
+async def _blank(ids: Sequence[str], *person: str) -> None:
+    for statement in (_BLANK, _BLANK_WINS, _DROP_MAILS):
         await fetch(statement, ids)
     await fetch(_BLANK_KEPT_ANSWERS, [*ids, *person])
 
 
-async def redact(actor: str, table: str, row_id: str, records: Sequence[int]) -> None:
+async def redact(actor: str, action: str, table: str, row_id: str, records: Sequence[int]) -> None:
     """Blank the details of records of who is erased by now, and record that.
 
     Args:
-        actor: Who erases.
+        actor: Who does so.
+        action: ERASE or FORGET.
         table: Of what is erased.
         row_id: Its id.
         records: The audit log's ids.
     """
-    await fetch("SELECT redact_audit_log($1, $2, $3, $4, $5)", records, actor, ERASE, table, row_id)
+    await fetch(
+        "SELECT redact_audit_log($1, $2, $3, $4, $5)", records, actor, action, table, row_id
+    )
 
 
 async def records_of_seats(ids: Sequence[str]) -> list[int]:
@@ -125,6 +139,46 @@ async def erase_participant(
                 "They have joined with an account, which they erase themselves. "
                 "Take them out of the room without erasing them."
             )
-        await blank_seats([participant_id])
+        await erase_seats([participant_id])
         records = await records_of_seats([participant_id])
-        await redact(member.user_id or "staff", "participants", participant_id, records)
+        await redact(member.user_id or "staff", ERASE, "participants", participant_id, records)
+
+
+TO_FORGET = """
+    "forgetAfter" IS NOT NULL AND "forgottenAt" IS NULL
+    AND "endedAt" <= least(now(), $1::timestamptz) - "forgetAfter"::interval
+    AND NOT EXISTS (
+        SELECT FROM draws WHERE "roomId" = rooms.id AND status NOT IN ('DRAWN', 'CANCELLED'))
+"""
+"""What holds for a room that is over for long enough. An open draw still needs the weights."""
+
+
+async def forget_people(room_id: str, now: datetime, *, by: str) -> int:
+    """Blank what a room that is over knows of its people, of a number of them. One transaction.
+
+    They stay in it, as do those who have an account and their wins.
+
+    Args:
+        room_id: The room; if it is not `TO_FORGET` any more, nothing is done.
+        now: The time by this server's clock.
+        by: The job's name, for the audit log.
+
+    Returns:
+        How many; fewer than MOST_AT_ONCE are the last.
+    """
+    async with transaction():
+        if not await fetch(
+            f"SELECT 1 FROM rooms WHERE {TO_FORGET} AND id = $2 FOR NO KEY UPDATE", now, room_id
+        ):
+            return 0
+        rows = await fetch(
+            'SELECT id FROM participants WHERE "roomId" = $1 AND "erasedAt" IS NULL '
+            "ORDER BY id LIMIT $2 FOR NO KEY UPDATE",
+            room_id,
+            MOST_AT_ONCE,
+        )
+        ids = [row["id"] for row in rows]
+        if ids:
+            await _blank(ids)
+            await redact(by, FORGET, "rooms", room_id, await records_of_seats(ids))
+    return len(ids)

@@ -123,6 +123,8 @@ async def _take_up(
     kept = own or waiting
     if kept is None:
         return None
+    if kept["erasedAt"] is not None:
+        present.require_open()  # a room that has forgotten its people learns nothing of them anew
     if any(row["userId"] not in {user_id, None} for row in rows):
         address = None  # Somebody else has joined with it, and has had another one since.
     alive = [row for row in (own, waiting) if row is not None and row["deletedAt"] is None]
@@ -158,7 +160,8 @@ async def _accept(
     await fetch(
         'UPDATE participants SET "userId" = $2, role = $3, metadata = $4, '
         'email = COALESCE($5, email), "ownMetadata" = $6, '
-        '"acceptedAt" = now(), "deletedAt" = NULL, "updatedAt" = now() WHERE id = $1',
+        '"acceptedAt" = now(), "deletedAt" = NULL, "erasedAt" = NULL, "updatedAt" = now() '
+        "WHERE id = $1",
         row_id,
         user_id,
         given[0]["role"] if given[0]["deletedAt"] is None else ParticipantRole.PARTICIPANT,

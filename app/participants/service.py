@@ -240,7 +240,10 @@ def attendee(participant: str, *, to_moderator: bool) -> str:
 
 def address(participant: str) -> str:
     """Write the address by which a room knows a participant, who may be the person u."""
-    return f'CASE WHEN {participant}."acceptedAt" IS NULL THEN {participant}.email ELSE u.email END'
+    return (
+        f'CASE WHEN {participant}."erasedAt" IS NOT NULL THEN NULL '
+        f'WHEN {participant}."acceptedAt" IS NULL THEN {participant}.email ELSE u.email END'
+    )
 
 
 def _shown(*, to_moderator: bool) -> str:
@@ -333,7 +336,7 @@ async def change_participant(
         PreconditionFailed: It has changed.
         RoomClosed: The room is COMPLETED or CANCELLED.
         Forbidden: The role, present or wanted, is above what the caller may grant.
-        Conflict: The room would lose its last ORGANIZER.
+        Conflict: The room would lose its last ORGANIZER, or has forgotten its people.
     """
     async with transaction():
         if changes.get("role") is ParticipantRole.ORGANIZER:
@@ -349,6 +352,8 @@ async def change_participant(
         if wanted is not ParticipantRole.ORGANIZER:
             await _keep_an_organizer(present)
         metadata, own = present["metadata"], present["ownMetadata"]
+        if changes.get("metadata") is not None and present["erasedAt"] is not None:
+            raise Conflict("What the room knew of its people is forgotten, and stays so.")
         if "metadata" in changes:
             metadata, own = divided(changes["metadata"], metadata, own)
         await fetch(

@@ -82,6 +82,7 @@ class RoomController(Controller):
             app_settings=data.appSettings,
             is_public=data.isPublic,
             sends_mail=data.sendsMail,
+            forget_after=data.forgetAfter,
         )
         return _shown(row, created=row["id"])
 

@@ -20,6 +20,16 @@ SendsMail = Annotated[
     Meta(description="Whether winners are told by mail, where the platform has a mail server."),
 ]
 
+ForgetAfter = Annotated[
+    str,
+    Meta(
+        pattern=r"^P[1-9][0-9]{0,3}D\Z",
+        description="How long after the room's end its people are forgotten, an ISO 8601 duration "
+        "in days; null: never. Draws stay verifiable.",
+        examples=["P30D"],
+    ),
+]
+
 
 class RoomInput(Input):
     """A room to open."""
@@ -30,6 +40,7 @@ class RoomInput(Input):
     description: Description | None = None
     isPublic: bool = True
     sendsMail: SendsMail = True
+    forgetAfter: ForgetAfter | None = None
 
 
 class RoomChange(Input):
@@ -41,6 +52,7 @@ class RoomChange(Input):
     """Replaces the settings whole."""
     isPublic: bool | UnsetType = UNSET
     sendsMail: SendsMail | UnsetType = UNSET
+    forgetAfter: ForgetAfter | UnsetType | None = UNSET
     status: RoomStatus | UnsetType = UNSET
     createdBy: Annotated[str, Meta(max_length=100)] | UnsetType = UNSET
     """Another ORGANIZER of the room, whose it is from now on."""
@@ -93,6 +105,7 @@ class RoomOut(msgspec.Struct):
     status: RoomStatus
     isPublic: bool
     sendsMail: SendsMail
+    forgetAfter: ForgetAfter | None
     createdBy: str
     createdAt: str
     updatedAt: str
@@ -115,6 +128,7 @@ class RoomOut(msgspec.Struct):
             status=RoomStatus(row["status"]),
             isPublic=row["isPublic"],
             sendsMail=row["sendsMail"],
+            forgetAfter=row["forgetAfter"],
             createdBy=row["createdBy"],
             createdAt=timestamp(row["createdAt"]),
             updatedAt=timestamp(row["updatedAt"]),

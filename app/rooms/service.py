@@ -54,6 +54,7 @@ _LISTED = f"""
         'id', x.id, 'name', x.name, 'description', x.description, 'appId', x."appId",
         'appSettings', x."appSettings", 'appManifestVersion', x."appManifestVersion",
         'status', x.status, 'isPublic', x."isPublic", 'sendsMail', x."sendsMail",
+        'forgetAfter', x."forgetAfter",
         'createdBy', x."createdBy",
         'createdAt', {_moment('x."createdAt"')}, 'updatedAt', {_moment('x."updatedAt"')},
         'deletedAt', NULL,
@@ -205,6 +206,7 @@ async def open_room(
     app_settings: Mapping[str, Any],
     is_public: bool,
     sends_mail: bool,
+    forget_after: str | None,
 ) -> asyncpg.Record:
     """Open a room in DRAFT, locked to the app's present manifest; the creator organizes it.
 
@@ -226,6 +228,7 @@ async def open_room(
             appManifestVersion=version,
             isPublic=is_public,
             sendsMail=sends_mail,
+            forgetAfter=forget_after,
             createdBy=user_id,
         )
         await room.save()
@@ -237,6 +240,10 @@ async def open_room(
             acceptedAt=now_ms(),
         ).save()
         return await find_room(room.id)
+
+
+OF_CLOSED = frozenset({"status", "createdBy", "forgetAfter"})
+"""What of a closed room may be changed."""
 
 
 async def change_room(
@@ -253,7 +260,7 @@ async def change_room(
         NotFound: It was deleted meanwhile.
         PreconditionFailed: It has changed.
         InvalidTransition: The lifecycle has no such step.
-        RoomClosed: It is closed, and more would change than whose it is.
+        RoomClosed: It is closed, and more would change than whose it is, or what it forgets.
         Conflict: It is to close, and a draw of it is open.
         ValidationFailed: The settings don't fit the version that the room is locked to.
         Forbidden, Conflict: As `hand_over` has it.
@@ -266,7 +273,7 @@ async def change_room(
         check_transition(status, wanted)
         if status is RoomStatus.ACTIVE and wanted is not status:
             await _require_no_open_draw(member.room_id)
-        if not status.is_open and changes.keys() - {"status", "createdBy"}:
+        if not status.is_open and changes.keys() - OF_CLOSED:
             raise RoomClosed
         values = dict(changes)
         if "createdBy" in values:

@@ -13,7 +13,7 @@ from app.auth.revocation import Revoked, spread
 from app.database.engine import fetch, fetchrow, transaction
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import NotFound
-from app.participants.erasing import blank_seats, records_of_seats, redact
+from app.participants.erasing import ERASE, erase_seats, records_of_seats, redact
 from app.users.service import leave
 
 _BLANK_PERSON = """
@@ -79,9 +79,9 @@ async def erase_user(
         if person["emailVerified"] is not None:
             for statement in _OF_ADDRESS:
                 await fetch(statement, person["email"])
-        await blank_seats(seats, user_id)
+        await erase_seats(seats, user_id)
         records = [*await records_of_seats(seats), *await _records_of(user_id)]
-        await redact(by, "users", user_id, records)
+        await redact(by, ERASE, "users", user_id, records)
     await spread(revoked)
 
 

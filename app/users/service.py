@@ -35,6 +35,7 @@ async def find_user(viewer: str, user_id: str) -> asyncpg.Record:
                      ON mine."roomId" = r.id AND mine."userId" = me.id
                    WHERE theirs."userId" = u.id
                      AND (theirs."acceptedAt" IS NOT NULL OR theirs.email = u.email)
+                     AND theirs."erasedAt" IS NULL
                      AND (me."isAdmin" OR mine.role IN ('MODERATOR', 'ORGANIZER', 'ADMIN'))
                ) AS "seesEmail"
         FROM users u WHERE u.id = $2 AND u."deletedAt" IS NULL

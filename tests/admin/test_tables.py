@@ -307,7 +307,7 @@ async def test_what_is_deleted_stays_as_it_was_and_is_only_marked(
         assert answer.status_code == 204, (table, answer.text)
         after = await stored(table, ids[table])
         assert after["deletedAt"] is not None
-        ended = {"deletedAt", "participantUntil", "publicUntil"}
+        ended = {"deletedAt", "participantUntil", "publicUntil", "endedAt"}
         same = set(before.keys()) - {*ended, "updatedAt", "quantityRemaining"}
         assert {name: after[name] for name in same} == {name: before[name] for name in same}
         assert "deleted already" in words(await staff.delete(row_url(table, ids[table])))

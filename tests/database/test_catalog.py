@@ -318,7 +318,9 @@ async def test_the_plans_last_migration_gives_the_plans_schema(bare_database: st
     assert differences(the_plans_catalog(), await read(bare_database)) == []
 
 
-def expect_erasure(users: Table, participants: Table) -> None:
+def expect_privacy(tables: dict[str, Table]) -> None:
+    expect_retention(tables["rooms"], tables["audit_log"])
+    users, participants = tables["users"], tables["participants"]
     for table in (users, participants):
         table.columns["erasedAt"] = TIME_OR_NULL
     users.columns["mayReturn"] = Column("boolean", default="false")
@@ -368,6 +370,22 @@ def add_claims(prizes: Table, winners: Table) -> None:
     winners.indexes["winners_roomId_claimStatus_createdAt_id_idx"] = (
         'btree ("roomId", "claimStatus", "createdAt" DESC, id DESC) '
         'WHERE ("claimStatus" IS NOT NULL)'
+    )
+
+
+def expect_retention(rooms: Table, audit_log: Table) -> None:
+    rooms.columns["forgetAfter"] = TEXT_OR_NULL
+    rooms.columns["endedAt"] = TIME_OR_NULL
+    rooms.columns["forgottenAt"] = TIME_OR_NULL
+    rooms.constraints["rooms_forgetAfter_check"] = (
+        "CHECK ((\"forgetAfter\" ~ '^P[1-9][0-9]{0,3}D$'::text))"
+    )
+    rooms.indexes["rooms_to_forget_idx"] = (
+        'btree ("endedAt") WHERE (("forgetAfter" IS NOT NULL) AND ("forgottenAt" IS NULL))'
+    )
+    audit_log.indexes["audit_log_details_idx"] = (
+        'btree ("createdAt") WHERE ((num_nonnulls(before, after) > 0)'
+        " AND (\"tableName\" <> ALL (ARRAY['audit_log'::text, 'draws'::text])))"
     )
 
 
@@ -423,7 +441,6 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         'CHECK ((("userId" IS NOT NULL) OR (email IS NOT NULL) OR ("deletedAt" IS NOT NULL)'
         ' OR ("erasedAt" IS NOT NULL)))'
     )
-    expect_erasure(users, participants)
     expected.tables["audit_log"] = Table(
         columns={
             "id": Column("bigint", default="GENERATED ALWAYS AS IDENTITY"),
@@ -451,6 +468,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     expected.tables.update(event_tables())
     expected.tables.update(mail_tables())
     expected.tables["rooms"].columns["sendsMail"] = Column("boolean", default="true")
+    expect_privacy(expected.tables)
     expected.tables["task_runs"] = expected_task_runs()
     expected.tables["idempotency_keys"] = expected_idempotency_keys()
     expected.tables["identities"] = expected_identities()
@@ -483,6 +501,9 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "is_of_the_erased(audit_log)",
         "redact_audit_log(bigint[],text,text,text,text)",
         "ids_in(text)",
+        "is_old(audit_log)",
+        "note_end_of_room()",
+        "tell_of_members()",
         "count_rows()",
         "count_in_room(text,text,bigint)",
         "cancel_draws_of_deleted_room()",

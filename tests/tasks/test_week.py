@@ -38,6 +38,8 @@ EXPECTED = {
     "cleanup-events": [on(day, 2, 50) for day in range(15, 23)],
     "cleanup-mails": [on(day, 2, 55) for day in range(15, 23)],
     "erase-deleted-people": [on(day, 3, 10) for day in range(15, 23)],
+    "forget-people": [on(day, 3, 20) for day in range(15, 23)],
+    "redact-audit-log": [on(day, 3, 30) for day in range(15, 23)],
     "cleanup-stale-sessions": [on(15, 3), on(22, 3)],
     "vacuum-analyze": [on(15, 4), on(22, 4)],
 }
