@@ -50,6 +50,7 @@ from app.http.methods import Options, answer_preflight, serve_head
 from app.http.public_path import public, take_off_public_path
 from app.http.queries import refuse_odd_queries
 from app.http.time_limit import TimeLimit
+from app.invitations.controller import InvitationController, RoomInvitationController
 from app.invitations.page import join_page
 from app.mails.at_once import sending_at_once
 from app.mails.pages import stop_mails, stop_page
@@ -91,6 +92,8 @@ ENDPOINTS = (
     AppController,
     RoomController,
     ParticipantController,
+    RoomInvitationController,
+    InvitationController,
     PrizeController,
     WinnerController,
     ClaimController,
@@ -112,8 +115,8 @@ SWAGGER_PATH = "/schema/static"
 NO_ICON = '<link rel="icon" href="data:,">'
 """The page's own would come from elsewhere."""
 TAGS = (
-    *("auth", "users", "apps", "rooms", "participants", "prizes", "winners", "draws", "quiz"),
-    "events",
+    *("auth", "users", "apps", "rooms", "participants", "invitations", "prizes", "winners"),
+    *("draws", "quiz", "events"),
 )
 """The parts of the API page, in its order."""
 

@@ -248,6 +248,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     RATE_LIMIT_ADDRESSES: RateLimit = "20000/minute"
     """People whom one person brings into rooms by their e-mail addresses."""
 
+    RATE_LIMIT_INVITATIONS: RateLimit = "10/minute"
+    """Codes of rooms that one account tries, and wrong ones of one address."""
+
     EVENT_DAYS: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 30
     """How long events are kept for who comes back after a pause."""
 

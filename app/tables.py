@@ -289,6 +289,23 @@ class Participant(SoftDeletable, tablename="participants"):
         return Readable(template="%s", columns=[cls.userId.email, cls.email])
 
 
+class Invitation(CamelCaseTable, tablename="invitations"):
+    """A code that lets whoever has it into a room. Of the code only a hash is kept."""
+
+    id = Text(primary_key=True, default=new_id)
+    roomId = ForeignKey(Room, null=False)
+    role = NativeEnum(choices=ParticipantRole, default=ParticipantRole.PARTICIPANT)
+    codeHash = Text(
+        default=REQUIRED, unique=True, secret=True, help_text="Of the code, with our secret."
+    )
+    maxUses = Integer(null=True, default=None, help_text="How many it lets in; null: any number.")
+    uses = Integer(default=0, help_text="How many it has let in.")
+    expiresAt = Moment(null=True, default=None)
+    revokedAt = Moment(null=True, default=None)
+    createdBy = ForeignKey(User, null=False)
+    createdAt = Moment()
+
+
 class Prize(SoftDeletable, tablename="prizes"):
     """Something to be won in a room. What is missing of its stock has been won."""
 
@@ -561,6 +578,7 @@ TABLES = (
     App,
     Room,
     Participant,
+    Invitation,
     Prize,
     Winner,
     RoomCount,

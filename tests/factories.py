@@ -136,6 +136,17 @@ async def expected(room_id: str, email: str) -> asyncpg.Record:
     )
 
 
+async def invitation(room: asyncpg.Record, **values: Any) -> asyncpg.Record:
+    """Let the room's organizer invite as PARTICIPANT, with a code that nobody knows."""
+    defaults = {
+        "id": new_id(),
+        "roomId": room["id"],
+        "codeHash": token_hash(secrets.token_urlsafe()),
+        "createdBy": room["createdBy"],
+    }
+    return await insert("invitations", **{**defaults, **values})
+
+
 async def prize(room_id: str, quantity: int = 1, **values: Any) -> asyncpg.Record:
     defaults = {
         "id": new_id(),

@@ -22,6 +22,7 @@ FORBIDDEN = {
     "an app's credentials": r"(?i)basic [A-Za-z0-9+/=]{16,}",
     "a refresh token, a state or a verifier": r"(?<![\w-])[A-Za-z0-9_-]{43}(?![\w-])",
     "a code": r"[?&\s'\"]code=[^&\s]",
+    "a room's code": r"(?<![\w-])[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}(?![\w-])",
     "a token in an address": r"(access|refresh)_token=",
     "a password": r"password123",
     "the client's secret": re.escape(CLIENT_SECRET),

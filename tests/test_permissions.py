@@ -18,6 +18,7 @@ from app.auth import codes
 from app.auth.sessions import Device, open_session, token_policy
 from app.database.engine import fetch, fetchval, jsonb
 from app.database.ids import new_id
+from app.invitations.codes import hash_of, new_code
 from app.tables import DrawStatus
 from tests import factories
 from tests.applications.apps import manifest
@@ -108,6 +109,10 @@ ENDPOINTS = [
         frozenset(IN_THE_ROOM[:-1]),
         also={"platform": NOT_THERE},
     ),
+    Endpoint("GET", "/rooms/{room}/invitations", FROM_MODERATOR),
+    Endpoint("POST", "/rooms/{room}/invitations", FROM_MODERATOR, success=201),
+    Endpoint("GET", "/rooms/{room}/invitations/{invitation}", FROM_MODERATOR),
+    Endpoint("DELETE", "/rooms/{room}/invitations/{invitation}", FROM_MODERATOR),
     Endpoint("GET", "/rooms/{room}/prizes", EVERYBODY),
     Endpoint("POST", "/rooms/{room}/prizes", FROM_MODERATOR, {"name": "Phone"}, success=201),
     Endpoint("GET", "/rooms/{room}/prizes/{prize}", EVERYBODY),
@@ -184,6 +189,14 @@ ELSEWHERE = [
     ),
     Endpoint("GET", "/me/events", SIGNED_IN, success=NO_LOG_HEARD),
     Endpoint("POST", "/events/tickets", SIGNED_IN, success=201),
+    Endpoint("POST", "/invitations/accept", SIGNED_IN, {"code": "{invitation_code}"}),
+    Endpoint(
+        "POST",
+        "/invitations/find",
+        frozenset(),
+        {"code": "{fresh}"},
+        also=dict.fromkeys(EVERYBODY, NOT_THERE),
+    ),
     Endpoint("GET", "/users/{stranger}", SIGNED_IN),
     Endpoint("GET", "/users/me/export", SIGNED_IN),
     Endpoint("PATCH", "/users/{stranger}", frozenset(), {"name": "Hijacked"}),
@@ -311,6 +324,7 @@ async def scene(
         "spare_app": (await factories.app())["appId"],
         "version": "1.0.0",
         "fresh": new_id(),
+        **await invited(room),
         "stranger": stranger["id"],
         "self": asker["id"] if asker else "nobody",
         "demo": demo["email"],
@@ -323,6 +337,14 @@ async def scene(
         **quiz,
     }
     return Scene(headers, ids)
+
+
+async def invited(room: asyncpg.Record) -> dict[str, str]:
+    """Invite into the room, and into another one."""
+    code = new_code()
+    digest = hash_of(code, token_policy().keys[0].invitation)
+    await factories.invitation(await factories.room(), codeHash=digest)
+    return {"invitation": (await factories.invitation(room))["id"], "invitation_code": code}
 
 
 async def ask(room: str, participant: str) -> dict[str, str]:

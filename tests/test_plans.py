@@ -21,7 +21,7 @@ API = "/api/v1"
 SIZE = Size(rooms=8_000, people=5_000, participants=40_000)
 LARGE = {
     *("users", "rooms", "participants", "prizes", "winners", "room_counts"),
-    *("quizzes", "rounds", "answers"),
+    *("quizzes", "rounds", "answers", "invitations"),
 }
 CURSOR = write_cursor(Position(datetime.now(UTC) - timedelta(hours=3), id_of("r", 9)))
 ROOM = f"/rooms/{BIG_ROOM}"
@@ -50,6 +50,11 @@ READS = {
         f"{ROOM}/participants/me",
         f"{ROOM}/participants/{id_of('p', 9)}",
     ],
+    "/rooms/{room_id}/invitations": [
+        f"{ROOM}/invitations?limit=20",
+        f"{ROOM}/invitations?limit=20&cursor={CURSOR}",
+    ],
+    "/rooms/{room_id}/invitations/{invitation_id}": [f"{ROOM}/invitations/{id_of('i', 7)}"],
     "/rooms/{room_id}/prizes": [f"{ROOM}/prizes"],
     "/rooms/{room_id}/prizes/{prize_id}": [f"{ROOM}/prizes/{id_of('z', 1)}"],
     "/rooms/{room_id}/winners": [

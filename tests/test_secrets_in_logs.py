@@ -17,6 +17,7 @@ SAMPLES = {
     "an app's credentials": "Authorization: Basic YXBwX3JhZmZsZTpzZWNyZXQ=",
     "a refresh token, a state or a verifier": f"refresh {'a-B_9' * 8}abc failed",
     "a code": "GET /callback?code=xyz",
+    "a room's code": "accepted 7K2MX-9QD4R at once",
     "a token in an address": "GET /there#access_token=x",
     "a password": "signed in with password123",
     "the client's secret": "a secret of the provider's client",

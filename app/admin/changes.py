@@ -22,6 +22,7 @@ from app.database.engine import fetch, fetchrow, transaction
 from app.errors import Conflict, NotFound, ValidationFailed
 from app.http.bodies import Input, decode_body
 from app.http.bodies import given as body_members
+from app.invitations.service import revoke as revoke_invitation
 from app.participants.schemas import ParticipantChange
 from app.participants.service import change_participant, remove_participant, staff_membership
 from app.prizes.schemas import PrizeChange
@@ -29,7 +30,7 @@ from app.prizes.service import change_prize, delete_prize
 from app.rooms.organizers import keep_organized
 from app.rooms.schemas import RoomChange
 from app.rooms.service import change_room, delete_room
-from app.tables import App, Participant, Prize, Room, Session, User, Winner
+from app.tables import App, Invitation, Participant, Prize, Room, Session, User, Winner
 from app.users.schemas import UserChange
 from app.users.service import change_user, delete_user
 from app.winners.service import revoke
@@ -111,12 +112,17 @@ async def _revoke_winner(row: asyncpg.Record, _: str) -> None:
     await revoke(await staff_membership(row["roomId"]), row["id"])
 
 
+async def _revoke_invitation(row: asyncpg.Record, _: str) -> None:
+    await revoke_invitation(await staff_membership(row["roomId"]), row["id"])
+
+
 RULES: Mapping[type[Table], Rules] = {
     User: Rules(UserChange, _change_user, _delete_user),
     Session: Rules(delete=_end_session),
     App: Rules(AppOpening, _change_app, _delete_app),
     Room: Rules(RoomChange, _change_room, _delete_room),
     Participant: Rules(ParticipantChange, _change_participant, _remove_participant),
+    Invitation: Rules(delete=_revoke_invitation),
     Prize: Rules(PrizeChange, _change_prize, _delete_prize),
     Winner: Rules(delete=_revoke_winner),
 }

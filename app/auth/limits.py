@@ -43,6 +43,7 @@ class Policy(StrEnum):
     OAUTH = "oauth"
     CODES = "codes"
     ADDRESSES = "addresses"
+    INVITATIONS = "invitations"
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -178,6 +179,7 @@ def quotas() -> dict[Policy, "limits.RateLimitItem"]:
         Policy.OAUTH: limits.parse(current.RATE_LIMIT_OAUTH),
         Policy.CODES: limits.parse(current.RATE_LIMIT_CODES),
         Policy.ADDRESSES: limits.parse(current.RATE_LIMIT_ADDRESSES),
+        Policy.INVITATIONS: limits.parse(current.RATE_LIMIT_INVITATIONS),
     }
 
 

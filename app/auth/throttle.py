@@ -1,6 +1,7 @@
 """Rate limits as HTTP: who is counted as whom, and what the answers say about it."""
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar.connection import ASGIConnection
@@ -10,6 +11,7 @@ from app.auth.addresses import client_address, subscriber
 from app.auth.apps import AppCredentials
 from app.auth.limits import Policy, Usage, limiter, refusal
 from app.auth.tokens import VerifiedToken
+from app.errors import NotFound
 from app.http.headers import add_to_answer
 from app.settings import settings
 
@@ -99,6 +101,32 @@ async def spend_addresses(
     """
     if settings().limits_rates and count:
         await _spend(connection.scope, Policy.ADDRESSES, f"person {user_id}", count)
+
+
+@asynccontextmanager
+async def guessing(
+    connection: ASGIConnection[Any, Any, Any, Any], user_id: str | None
+) -> AsyncIterator[None]:
+    """Count the try of a room's code: of a person every one, of an address those that find nothing.
+
+    So many people behind one address get in at once, and nobody tries more by trying in parallel.
+
+    Raises:
+        RateLimitExceeded: It is one too many.
+    """
+    if not settings().limits_rates:
+        yield
+        return
+    address = counted_as(connection.scope)
+    if not await limiter().allows(Policy.INVITATIONS, address):
+        await _spend(connection.scope, Policy.INVITATIONS, address)
+    if user_id is not None:
+        await _spend(connection.scope, Policy.INVITATIONS, f"person {user_id}")
+    try:
+        yield
+    except NotFound:
+        await _spend(connection.scope, Policy.INVITATIONS, address)
+        raise
 
 
 async def _spend(scope: Scope, policy: Policy, key: str, cost: int = 1) -> None:

@@ -84,6 +84,8 @@ class TokenKey:
     """Signs what a browser keeps while its person is at a sign-in provider, and nothing else."""
     code: bytes = field(repr=False)
     """Derives the codes that are sent by mail, and nothing else."""
+    invitation: bytes = field(repr=False)
+    """Hashes the codes of invitations, and nothing else."""
 
     @classmethod
     def of(cls, secret: str) -> "TokenKey":
@@ -98,7 +100,16 @@ class TokenKey:
         successor_key = _derive(signing, b"event-platform/refresh-successor/1")
         browser_key = _derive(signing, b"event-platform/browser/1")
         code_key = _derive(signing, b"event-platform/code/1")
-        return cls(kid, _base64url(header), signing, successor_key, browser_key, code_key)
+        invitation_key = _derive(signing, b"event-platform/invitation/1")
+        return cls(
+            kid,
+            _base64url(header),
+            signing,
+            successor_key,
+            browser_key,
+            code_key,
+            invitation_key,
+        )
 
 
 @dataclass(frozen=True, slots=True)

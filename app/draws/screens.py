@@ -1,28 +1,20 @@
 """The two pages of draws: one to check a draw with, one to put on a screen."""
 
-import asyncio
 import functools
-import io
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
-from app.deferred import deferred
 from app.draws.guards import may_read, provide_draws
 from app.draws.reading import Readable, require_draw
 from app.errors import NotFound
 from app.http.pages import NOTHING, page_of, policy_headers
+from app.http.qr_codes import paint, painted
 from app.settings import DEFAULT_PUBLIC_URL, PUBLIC_URL_FORM, settings
-
-if TYPE_CHECKING:
-    import segno
-else:
-    segno = deferred("segno")
 
 LONGEST_ID = 100
 LONGEST_HOST = 100
@@ -64,7 +56,7 @@ async def draw_code(
     await require_draw(draws, number)
     address = quote(f"/rooms/{draws.room_id}/draws/{number}", safe="")
     leads_to = f"{_reached_at(request)}/verify?draw={address}"
-    image = await asyncio.get_running_loop().run_in_executor(_painter, _paint, leads_to)
+    image = await painted(leads_to, _paint)
     headers = {**policy_headers(NOTHING, NOTHING), "Cache-Control": "private, max-age=86400"}
     return Response(image, media_type="image/svg+xml", headers=headers)
 
@@ -88,16 +80,7 @@ def _reached_at(request: Request[Any, Any, Any]) -> str:
     return here if is_sound else current.PUBLIC_URL
 
 
-# One after the other, so that the server's own thread always gets its turn soon.
-_painter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="codes")
-
-
-@functools.lru_cache(maxsize=KEPT_CODES)
-def _paint(address: str) -> bytes:
-    """Paint a code; it takes 10 ms."""
-    image = io.BytesIO()
-    segno.make(address, micro=False).save(image, kind="svg", scale=8, border=2)
-    return image.getvalue()
+_paint = functools.lru_cache(maxsize=KEPT_CODES)(paint)
 
 
 def _page(name: str) -> Response[bytes]:

@@ -32,7 +32,7 @@ from app.tables import User
 
 IN_STEPS = {"in_steps": True}
 """As the `opt` of a handler, which may ask for `idempotency_key_of` to know a request again."""
-AUTH_PATH = "/api/v1/auth/"
+WITHOUT_KEYS = ("/api/v1/auth/", "/api/v1/invitations/")
 LARGEST_KEPT_BYTES = 64 * 1024
 """Of a larger answer only a summary is kept."""
 MOST_KEYS = 10_000
@@ -49,10 +49,11 @@ class Idempotency(ASGIMiddleware):
     """Answers a POST with an `Idempotency-Key` as the caller's first one with it was answered.
 
     Not below /auth: what is signed in is not kept in a table, and refreshing repeats itself safely.
+    Nor where codes of rooms are tried, which repeats itself safely, too: a digest of one tells it.
     """
 
     scopes = (ScopeType.HTTP,)
-    should_bypass_for_scope = staticmethod(lambda scope: scope["path"].startswith(AUTH_PATH))
+    should_bypass_for_scope = staticmethod(lambda scope: scope["path"].startswith(WITHOUT_KEYS))
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Find the kept answer, or make it and keep it.

@@ -75,6 +75,7 @@ COMPONENT = re.compile(r"(\w+?)_(?:\w+\.)+(\w+)_")
 DESCRIBED_PARAMETERS = {
     "room_id": "The room's id. A private room is there only for those who are in it.",
     "participant_id": "The participant's id (not the person's), or `me` for oneself.",
+    "invitation_id": "The invitation's id.",
     "prize_id": "The prize's id.",
     "winner_id": "The winner's id.",
     "round_id": "The round's id.",

@@ -9,6 +9,8 @@ from app.auth.providers import GOOGLE, providers
 from app.http.pages import page_of
 from app.http.public_path import public
 from app.mails.languages import templates
+from app.mails.queueing import status_of_new
+from app.mails.reading import SIGN_IN_PATH
 from app.settings import settings
 
 NAMES = {GOOGLE: "Google"}
@@ -19,7 +21,10 @@ NAMES = {GOOGLE: "Google"}
 def join_page(
     room: Annotated[str | None, QueryParameter(name="room")] = None,  # noqa: ARG001 - the page reads it
 ) -> Response[bytes]:
-    """Send the page; it asks for the rest itself, with the token of who has signed in."""
+    """Send the page; it asks for the rest itself, with the token of who has signed in.
+
+    A code stands in the fragment, which the page alone reads.
+    """
     current = settings()
     page = templates(current.MAIL_LANGUAGE).get_template("join.html")
     text = page.render(
@@ -28,5 +33,6 @@ def join_page(
         page=current.join_url,
         front_end=f"{current.FRONTEND_URL}/auth/callback",
         ways={name: NAMES.get(name, name.capitalize()) for name in providers()},
+        by_mail=None if status_of_new(current) is None else public(SIGN_IN_PATH),
     )
     return page_of(text)

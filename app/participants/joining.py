@@ -18,7 +18,10 @@ MOST_SAID_BYTES = 16 * 1024
 
 
 async def join(
-    member: Membership, metadata: Mapping[str, Any] | None = None
+    member: Membership,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    invited_as: ParticipantRole | None = None,
 ) -> tuple[asyncpg.Record, bool]:
     """Enter a public room as PARTICIPANT, or come back to it. True when it is the first time.
 
@@ -28,6 +31,7 @@ async def join(
     Args:
         member: Who joins.
         metadata: What they say of themselves, beside what they said before.
+        invited_as: The role that an invitation gives them; it lets into private rooms, too.
 
     Raises:
         NotFound: The room was deleted or made private meanwhile.
@@ -41,12 +45,12 @@ async def join(
     async with transaction():
         address = await lock_person(member.user_id)
         said = jsonb(metadata)
-        entered = await _enter(member, address, said)
+        entered = await _enter(member, address, said, invited_as)
         if entered is None:
-            taken_up = await _take_up(member, member.user_id, address, said)
+            taken_up = await _take_up(member, member.user_id, address, said, invited_as)
             if taken_up is not None:
                 return await find_participant(member, taken_up), False
-            entered = await _enter(member, None, said)
+            entered = await _enter(member, None, said, invited_as)
         if entered is None:
             raise _IN_ALREADY
         return await find_participant(member, entered), True
@@ -75,7 +79,12 @@ async def lock_person(user_id: str) -> str | None:
     return address
 
 
-async def _enter(member: Membership, address: str | None, said: str | None) -> str | None:
+async def _enter(
+    member: Membership,
+    address: str | None,
+    said: str | None,
+    invited_as: ParticipantRole | None,
+) -> str | None:
     """Insert the membership of who has none yet, and is expected by nobody; None otherwise.
 
     The room is locked, so that it neither closes nor turns private before this is committed.
@@ -83,21 +92,26 @@ async def _enter(member: Membership, address: str | None, said: str | None) -> s
     row_id: str | None = await fetchval(
         'INSERT INTO participants (id, "userId", "roomId", role, email, "ownMetadata", '
         '"joinedAt", "acceptedAt", "updatedAt") '
-        "SELECT $1, $2, r.id, 'PARTICIPANT', $4, $6, now(), now(), now() "
+        'SELECT $1, $2, r.id, $7::text::"ParticipantRole", $4, $6, now(), now(), now() '
         f"FROM {Room.alive()} r WHERE r.id = $3 AND r.status IN ('DRAFT', 'ACTIVE') "
         'AND (r."isPublic" OR $5) FOR SHARE ON CONFLICT DO NOTHING RETURNING id',
         new_id(),
         member.user_id,
         member.room_id,
         address,
-        member.rank is not Rank.OUTSIDER,
+        member.rank is not Rank.OUTSIDER or invited_as is not None,
         said,
+        invited_as or ParticipantRole.PARTICIPANT,
     )
     return row_id
 
 
 async def _take_up(
-    member: Membership, user_id: str, address: str | None, said: str | None
+    member: Membership,
+    user_id: str,
+    address: str | None,
+    said: str | None,
+    invited_as: ParticipantRole | None,
 ) -> str | None:
     """Join by the row that one has in the room already, or that waits for one's address.
 
@@ -113,7 +127,7 @@ async def _take_up(
     )
     own = next((row for row in rows if row["userId"] == user_id), None)
     waiting = next((row for row in rows if row["userId"] is None), None)
-    present = await membership(user_id, member.room_id)
+    present = await membership(user_id, member.room_id, is_invited=invited_as is not None)
     if present.participant_id is None:
         present.require_open()
     if own is not None and own["deletedAt"] is None and own["acceptedAt"] is not None:
@@ -128,7 +142,8 @@ async def _take_up(
     if any(row["userId"] not in {user_id, None} for row in rows):
         address = None  # Somebody else has joined with it, and has had another one since.
     alive = [row for row in (own, waiting) if row is not None and row["deletedAt"] is None]
-    return await _accept(kept, [*alive, kept], user_id, address, said)
+    role = invited_as or ParticipantRole.PARTICIPANT
+    return await _accept(kept, [*alive, kept], user_id, address, said, role)
 
 
 async def _give_up(waiting: asyncpg.Record) -> None:
@@ -146,6 +161,7 @@ async def _accept(
     user_id: str,
     address: str | None,
     said: str | None,
+    role: ParticipantRole,
 ) -> str:
     """Make a row somebody's who is in the room by their own will.
 
@@ -155,6 +171,7 @@ async def _accept(
         user_id: Whose it is.
         address: What the room knows them by from now on; None leaves that as it is.
         said: What they say of themselves, as JSON.
+        role: As what, if no row that is alive says it.
     """
     row_id: str = kept["id"]
     await fetch(
@@ -164,7 +181,7 @@ async def _accept(
         "WHERE id = $1",
         row_id,
         user_id,
-        given[0]["role"] if given[0]["deletedAt"] is None else ParticipantRole.PARTICIPANT,
+        given[0]["role"] if given[0]["deletedAt"] is None else role,
         given[0]["metadata"] or kept["metadata"],
         address,
         _said_by_now(said, kept["ownMetadata"]),

@@ -82,6 +82,11 @@ def may_grant(granter: Rank, role: ParticipantRole) -> bool:
     return highest is not None and rank_of(role) <= rank_of(highest)
 
 
+def may_invite(inviter: Rank, role: ParticipantRole) -> bool:
+    """Tell whether somebody may let strangers in with this role: only with one below their own."""
+    return may_grant(inviter, role) and rank_of(role) < inviter
+
+
 def may_change(
     changer: Rank, present: ParticipantRole, wanted: ParticipantRole, *, is_self: bool
 ) -> bool:

@@ -99,6 +99,7 @@ async def membership(
     at_least: ParticipantRole | None = None,
     still_signed_in_by: VerifiedToken | None = None,
     winner_id: str | None = None,
+    is_invited: bool = False,
 ) -> Membership:
     """Open the only door to a room. One statement.
 
@@ -110,6 +111,7 @@ async def membership(
         at_least: The role that is needed; None for what anybody may do in a public room.
         still_signed_in_by: A token of theirs that the database has to confirm as well.
         winner_id: A win there, whose winner is let in though they have left or were taken out.
+        is_invited: They have the room's code, and know of it.
 
     Raises:
         NotFound: There is no such room for this person: private rooms don't exist for outsiders.
@@ -138,12 +140,14 @@ async def membership(
         f"FROM {Room.alive()} r {joined_as('r')} WHERE r.id = $1",
         *arguments,
     )
-    if not rows or not any(rows[0][name] for name in ("isPublic", "id", "isAdmin", "hasWon")):
+    row = rows[0] if rows else None
+    let_in = ("isPublic", "id", "isAdmin", "hasWon")
+    if row is None or not (is_invited or any(row[name] for name in let_in)):
         raise NotFound("There is no such room.")
-    member = _member(room_id, user_id, rows[0])
+    member = _member(room_id, user_id, row)
     if at_least is not None:
         member.require(at_least)
-    if token is not None and not rows[0]["confirmed"]:
+    if token is not None and not row["confirmed"]:
         raise not_in_force(token)
     return member
 

@@ -131,6 +131,17 @@ PARTS = (
         frozenset({"question"}),
     ),
     Part(
+        "invitations",
+        "The codes that you made to let people into rooms, without the codes.",
+        _of(
+            "i",
+            *("id", "roomId", "role", "maxUses", "uses"),
+            *("expiresAt", "revokedAt", "createdAt"),
+            room="r.name",
+        ),
+        'FROM invitations i JOIN rooms r ON r.id = i."roomId" WHERE i."createdBy" = $1',
+    ),
+    Part(
         "rooms",
         "The rooms that you opened, or that were handed over to you.",
         _of(

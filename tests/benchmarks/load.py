@@ -86,6 +86,14 @@ def _statements(size: Size) -> Iterator[tuple[str, str]]:
         ),
     )
     yield (
+        f"{size.rooms:,} invitations into one room",
+        (
+            'INSERT INTO invitations (id, "roomId", "codeHash", "createdBy", "createdAt") '
+            f"SELECT {made('i', 'i')}, '{BIG_ROOM}', i, {user}, now() - i * interval '1 second' "
+            f"FROM generate_series(1, {size.rooms}) i"
+        ),
+    )
+    yield (
         f"{2 * size.rooms:,} prizes, of half of which a fifth of the room has won a unit",
         (
             'INSERT INTO prizes (id, "roomId", name, quantity, "quantityRemaining", "updatedAt") '

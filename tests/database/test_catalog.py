@@ -466,7 +466,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         constraints={"room_counts_pkey": "PRIMARY KEY (slot)"},
     )
     expected.tables.update(event_tables())
-    expected.tables.update(mail_tables())
+    expected.tables.update({**mail_tables(), "invitations": expected_invitations()})
     expected.tables["rooms"].columns["sendsMail"] = Column("boolean", default="true")
     expect_privacy(expected.tables)
     expected.tables["task_runs"] = expected_task_runs()
@@ -538,7 +538,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     assert differences(expected, found) == []
 
 
-OF_OURS = ("draws", "draw_entrants", "quizzes", "rounds", "answers")
+OF_OURS = ("draws", "draw_entrants", "quizzes", "rounds", "answers", "invitations")
 """Tables that we added, with triggers."""
 
 
@@ -765,6 +765,34 @@ def mail_tables() -> dict[str, Table]:
             },
         ),
     }
+
+
+def expected_invitations() -> Table:
+    number_or_null = Column("integer", nullable=True)
+    return Table(
+        columns={
+            **{name: text() for name in ("id", "roomId", "codeHash", "createdBy")},
+            "role": Column('"ParticipantRole"', default="'PARTICIPANT'::\"ParticipantRole\""),
+            "maxUses": number_or_null,
+            "uses": Column("integer", default="0"),
+            "expiresAt": TIME_OR_NULL,
+            "revokedAt": TIME_OR_NULL,
+            "createdAt": time(default=NOW),
+        },
+        indexes={
+            "invitations_codeHash_key": 'UNIQUE btree ("codeHash")',
+            "invitations_createdBy_idx": 'btree ("createdBy")',
+            "invitations_roomId_createdAt_id_idx": 'btree ("roomId", "createdAt", id)',
+        },
+        constraints={
+            "invitations_pkey": "PRIMARY KEY (id)",
+            "invitations_roomId_fkey": reference("roomId", "rooms"),
+            "invitations_createdBy_fkey": reference("createdBy", "users"),
+            "invitations_maxUses_check": 'CHECK (("maxUses" >= 1))',
+            "invitations_uses_check": 'CHECK (((uses >= 0) AND (uses <= "maxUses")))',
+            "invitations_expiresAt_check": 'CHECK (("expiresAt" > "createdAt"))',
+        },
+    )
 
 
 def expected_task_runs() -> Table:
