@@ -40,6 +40,7 @@ from app.events.description import webhooks
 from app.events.hub import HUB, following_log
 from app.events.mover import MOVER, moving
 from app.events.positions import EventPosition
+from app.guests.controller import come_in, take_over
 from app.http import openapi
 from app.http.bodies import LARGEST_BODY_BYTES, ApiRequest
 from app.http.errors import answer_error
@@ -101,6 +102,8 @@ ENDPOINTS = (
     export_evidence,
     QuizController,
     RoundController,
+    come_in,
+    take_over,
     export_participants,
     export_expected,
     export_winners,

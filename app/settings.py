@@ -46,7 +46,10 @@ ADMIN_PATH_FORM = re.compile(r"(/[\w.-]+)+|off", re.ASCII)
 PUBLIC_URL_FORM = re.compile(r"https?://[^/?#@\s]+((/(?!\.\.?(/|$))[\w.~-]+)*)", re.ASCII)
 PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TAKEN_NAMES = frozenset(
-    {"demo", "email", "login", "logout", "me", "refresh", "revocations", "sessions"}
+    {
+        *("demo", "email", "guest", "guests", "login", "logout", "me", "refresh"),
+        *("revocations", "sessions"),
+    }
 )
 """Of the endpoints beside those of the providers, of the demo people, and of who came by mail."""
 TENANT = "{tenantid}"
@@ -244,6 +247,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     RATE_LIMIT_CODES: RateLimit = "30/hour"
     """Sign-in codes that one address asks for; each is a mail."""
+
+    RATE_LIMIT_GUESTS: RateLimit = "60/minute"
+    """Guests who come into rooms from one address, where rooms admit guests."""
 
     RATE_LIMIT_ADDRESSES: RateLimit = "20000/minute"
     """People whom one person brings into rooms by their e-mail addresses."""

@@ -121,6 +121,11 @@ class User(SoftDeletable, tablename="users"):
     mayReturn = Boolean(
         default=False, help_text="They deleted themselves: signing in brings the account back."
     )
+    guestOf = Text(
+        null=True,
+        default=None,
+        help_text="The only room of somebody without an account; the address is none then.",
+    )
 
     @classmethod
     def get_readable(cls) -> Readable:
@@ -242,6 +247,7 @@ class Room(SoftDeletable, tablename="rooms"):
     )
     endedAt = Moment(null=True, default=None, help_text="When it was closed or deleted.")
     forgottenAt = Moment(null=True, default=None, help_text="When its people were forgotten.")
+    guests = Boolean(default=False, help_text="Whether who has no account may come in.")
 
     @classmethod
     def get_readable(cls) -> Readable:

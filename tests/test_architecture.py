@@ -26,7 +26,7 @@ LEVELS = [
     {"applications"},
     {"participants"},
     {"rooms"},
-    {"users", "prizes"},
+    {"users", "prizes", "guests"},
     {"winners"},
     {"draws", "rounds"},
     {"claims"},

@@ -113,6 +113,7 @@ ENDPOINTS = [
     Endpoint("POST", "/rooms/{room}/invitations", FROM_MODERATOR, success=201),
     Endpoint("GET", "/rooms/{room}/invitations/{invitation}", FROM_MODERATOR),
     Endpoint("DELETE", "/rooms/{room}/invitations/{invitation}", FROM_MODERATOR),
+    Endpoint("POST", "/rooms/{room}/guests", EVERYBODY, {"name": "Ann"}, success=201),
     Endpoint("GET", "/rooms/{room}/prizes", EVERYBODY),
     Endpoint("POST", "/rooms/{room}/prizes", FROM_MODERATOR, {"name": "Phone"}, success=201),
     Endpoint("GET", "/rooms/{room}/prizes/{prize}", EVERYBODY),
@@ -223,6 +224,7 @@ ELSEWHERE = [
     ),
     Endpoint("POST", "/auth/refresh", EVERYBODY, {"refreshToken": "{refresh_token}"}),
     Endpoint("POST", "/auth/logout", SIGNED_IN),
+    Endpoint("POST", "/auth/guests", SIGNED_IN, {"refreshToken": "{guest_token}"}),
     Endpoint("GET", "/auth/me", SIGNED_IN),
     Endpoint("GET", "/auth/sessions", SIGNED_IN),
     Endpoint("DELETE", "/auth/sessions", SIGNED_IN),
@@ -289,7 +291,7 @@ async def scene(
     role: str, *, is_public: bool, draw: DrawStatus | None = None, has_quiz: bool = False
 ) -> Scene:
     app = await factories.released_app("1.0.0", "1.1.0")
-    room = await factories.room(app_id=app["appId"], isPublic=is_public)
+    room = await factories.room(app_id=app["appId"], isPublic=is_public, guests=True)
     asker = None if role == "anonymous" else await factories.user(isAdmin=role == "platform")
     if asker is not None and role not in {"outsider", "platform"}:
         await factories.participant(
@@ -329,6 +331,7 @@ async def scene(
         "self": asker["id"] if asker else "nobody",
         "demo": demo["email"],
         "challenge": challenge.secret,
+        "guest_token": (await factories.guest(room["id"])).refreshToken,
         "code": codes.code_of(challenge.id, token_policy().keys[0].kid) or "",
         "refresh_token": pair.refreshToken,
         "session": await session_of(asker) if asker else theirs["id"],

@@ -10,6 +10,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from app.auth import service, sessions
 from app.auth.guards import (
+    FOR_GUESTS,
     platform_administrator,
     provide_caller,
     provide_device,
@@ -46,7 +47,7 @@ class AuthController(Controller):
     @post(
         "/login",
         status_code=HTTP_200_OK,
-        opt={"rate_limit": Policy.SIGN_IN},
+        opt={"rate_limit": Policy.SIGN_IN, **FOR_GUESTS},
         responses=refusals(InvalidCredentials, AccountDeleted, NotFound),
         summary="Sign in as a demo person (development)",
     )
@@ -67,7 +68,7 @@ class AuthController(Controller):
     @post(
         "/refresh",
         status_code=HTTP_200_OK,
-        opt={"rate_limit": Policy.REFRESH},
+        opt={"rate_limit": Policy.REFRESH, **FOR_GUESTS},
         summary="Buy the next pair of tokens",
     )
     async def refresh(
@@ -90,6 +91,7 @@ class AuthController(Controller):
     @post(
         "/logout",
         guards=[still_signed_in],
+        opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
         summary="Sign out",
         security=[{"bearer": []}],
@@ -99,7 +101,7 @@ class AuthController(Controller):
         await sessions.log_out(token)
         return Data(Success())
 
-    @get("/me", guards=[signed_in], summary="Oneself", security=[{"bearer": []}])
+    @get("/me", guards=[signed_in], opt=FOR_GUESTS, summary="Oneself", security=[{"bearer": []}])
     async def me(self, caller: NamedDependency[AccessClaims]) -> Data[Profile]:
         """Show who is signed in."""
         return Data(Profile.of(await service.profile(caller.sub)))
@@ -107,6 +109,7 @@ class AuthController(Controller):
     @get(
         "/sessions",
         guards=[signed_in],
+        opt=FOR_GUESTS,
         dependencies={"paging": Provide(page_request)},
         summary="One's sessions",
         security=[{"bearer": []}],
@@ -121,6 +124,7 @@ class AuthController(Controller):
     @delete(
         "/sessions/{session_id:str}",
         guards=[still_signed_in],
+        opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
         summary="End a session",
         security=[{"bearer": []}],
@@ -135,6 +139,7 @@ class AuthController(Controller):
     @delete(
         "/sessions",
         guards=[still_signed_in],
+        opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
         summary="End all sessions",
         security=[{"bearer": []}],

@@ -22,6 +22,11 @@ API_PATH = "/api/"
 """Callers are identified and counted below it: not by the health checks, nor by the pages that
 come with their scripts and styles. The metrics and the administrators' page have tokens of their
 own."""
+ROOM = "room_id"
+"""What the part of an address is called that names the room in which everything is done."""
+FOR_GUESTS = {"guests": True}
+"""As the `opt` of a handler that guests may use: elsewhere than in a room, or to change something
+in theirs."""
 BEARER, BASIC = "bearer", "basic"
 
 
@@ -49,7 +54,7 @@ async def _identify(scope: Scope) -> None:
     try:
         with AUTHENTICATION_SECONDS.time():
             caller = await _caller(scope)
-    except InvalidToken:
+    except (InvalidToken, Forbidden):
         await admit(scope, None)
         raise
     scope["auth"] = caller
@@ -64,10 +69,29 @@ async def _caller(scope: Scope) -> VerifiedToken | AppCredentials | None:
         return None
     scheme, _, credentials = values[0].decode("latin-1").partition(" ")
     if len(values) == 1 and scheme.lower() == BEARER:
-        return await service.identify(credentials, service.utc_now())
+        verified = await service.identify_anybody(credentials, service.utc_now())
+        _keep_in_room(scope, verified.claims.guestOf)
+        return verified
     if len(values) == 1 and scheme.lower() == BASIC:
         return await _calling_app(scope, credentials)
     raise InvalidToken(private="the Authorization header is not one bearer token or app")
+
+
+def _keep_in_room(scope: Scope, guest_of: str | None) -> None:
+    """Let guests read in their room, and do there and elsewhere only what is marked for them.
+
+    The only place that does so. What their role allows is asked behind it, as of anybody.
+
+    Raises:
+        Forbidden: A guest is where none may be.
+    """
+    if guest_of is None:
+        return
+    room_id = scope["path_params"].get(ROOM)
+    is_marked = scope["route_handler"].opt.get("guests", False)
+    is_read = scope.get("method") in {"GET", "HEAD"}
+    if room_id not in {guest_of, None} or not (is_marked or (is_read and room_id is not None)):
+        raise service.NOT_FOR_GUESTS
 
 
 async def _calling_app(scope: Scope, encoded: str) -> AppCredentials:

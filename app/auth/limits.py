@@ -42,6 +42,7 @@ class Policy(StrEnum):
     REFRESH = "refresh"
     OAUTH = "oauth"
     CODES = "codes"
+    GUESTS = "guests"
     ADDRESSES = "addresses"
     INVITATIONS = "invitations"
 
@@ -177,6 +178,7 @@ def quotas() -> dict[Policy, "limits.RateLimitItem"]:
         Policy.SIGN_IN: limits.parse(current.RATE_LIMIT_SIGN_IN),
         Policy.REFRESH: limits.parse(current.RATE_LIMIT_REFRESH),
         Policy.OAUTH: limits.parse(current.RATE_LIMIT_OAUTH),
+        Policy.GUESTS: limits.parse(current.RATE_LIMIT_GUESTS),
         Policy.CODES: limits.parse(current.RATE_LIMIT_CODES),
         Policy.ADDRESSES: limits.parse(current.RATE_LIMIT_ADDRESSES),
         Policy.INVITATIONS: limits.parse(current.RATE_LIMIT_INVITATIONS),

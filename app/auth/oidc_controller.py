@@ -14,7 +14,7 @@ from litestar.params import FromPath, QueryParameter, URLEncodedBody
 from litestar.status_codes import HTTP_302_FOUND, HTTP_303_SEE_OTHER
 
 from app.auth import people, service
-from app.auth.guards import provide_device
+from app.auth.guards import FOR_GUESTS, provide_device
 from app.auth.limits import Policy
 from app.auth.pending import ProviderAnswer, cookie_name, cookie_path
 from app.auth.providers import Provider, provider_named
@@ -85,7 +85,7 @@ class OidcController(Controller):
     path = "/auth/{provider:str}"
     tags = ("auth",)
     request_max_body_size = LARGEST_CREDENTIALS_BYTES
-    opt = {"rate_limit": Policy.OAUTH}  # noqa: RUF012 - Litestar's own form
+    opt = {"rate_limit": Policy.OAUTH, **FOR_GUESTS}  # noqa: RUF012 - Litestar's own form
     dependencies = {"device": Provide(provide_device)}  # noqa: RUF012 - as above
     exception_handlers = {HTTPException: back_to_login, Exception: back_to_login}  # noqa: RUF012 - as above
 

@@ -11,18 +11,33 @@ from app.auth.sessions import Device, TokenPair, open_session, token_policy
 from app.auth.tokens import VerifiedToken, VerifiedTokens, decode_access_token
 from app.database.engine import fetchrow, fetchval
 from app.email_addresses import canonical_address
-from app.errors import AccountDeleted, InvalidCredentials, InvalidToken
+from app.errors import AccountDeleted, Forbidden, InvalidCredentials, InvalidToken
 from app.settings import settings
 from app.tables import User
 
 VERIFIED_TOKENS_CAPACITY = 10_000
 DEMO_PROVIDER = "demo"
 
+NOT_FOR_GUESTS = Forbidden("Guests may not do this, and are in one room alone. Sign in first.")
+
 _verified_tokens = VerifiedTokens(VERIFIED_TOKENS_CAPACITY)
 
 
 async def identify(token: str, now: datetime) -> VerifiedToken:
-    """Tell whom an access token speaks for, without a query.
+    """Tell whom an access token speaks for, without a query. No guest gets by.
+
+    Raises:
+        InvalidToken: It is not one of ours in force, or was revoked.
+        Forbidden: It is a guest's.
+    """
+    verified = await identify_anybody(token, now)
+    if verified.claims.guestOf is not None:
+        raise NOT_FOR_GUESTS
+    return verified
+
+
+async def identify_anybody(token: str, now: datetime) -> VerifiedToken:
+    """Tell whom an access token speaks for, who may be a guest: the caller has to look.
 
     Raises:
         InvalidToken: It is not one of ours in force, or was revoked.

@@ -32,7 +32,7 @@ from app.database.ids import new_id
 from app.database.listing import PageRequest
 from app.errors import AccountDeleted, InvalidToken, NotFound
 from app.settings import settings
-from app.tables import User
+from app.tables import Participant, Room, User
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,15 @@ class TokenPair(msgspec.Struct, frozen=True):
     """Seconds until the access token expires."""
 
 
-async def open_session(user_id: str, email: str, device: Device, now: datetime) -> TokenPair:
+_GOES_ON = f"""u."deletedAt" IS NULL AND (u."guestOf" IS NULL OR EXISTS (
+    SELECT FROM {Participant.alive()} p JOIN {Room.alive()} r ON r.id = p."roomId"
+    WHERE p."userId" = u.id))"""
+"""Whether sessions of a person u go on: a guest's do as long as there is a seat in a room."""
+
+
+async def open_session(
+    user_id: str, email: str, device: Device, now: datetime, *, guest_of: str | None = None
+) -> TokenPair:
     """Begin a chain of refresh tokens and mint the first access token. One statement.
 
     Raises:
@@ -84,7 +92,7 @@ async def open_session(user_id: str, email: str, device: Device, now: datetime) 
     )
     if session_id is None:
         raise AccountDeleted(private="the person was deleted while signing in")
-    return _pair(user_id, email, session_id, refresh_token, now)
+    return _pair(user_id, email, session_id, refresh_token, now, guest_of)
 
 
 async def refresh(refresh_token: str, device: Device, now: datetime) -> TokenPair:
@@ -97,7 +105,7 @@ async def refresh(refresh_token: str, device: Device, now: datetime) -> TokenPai
     """
     following = successor(refresh_token, token_policy().keys[0].successor)
     row = await fetchrow(
-        """
+        f"""
         UPDATE sessions s
         SET "previousRefreshToken" = s."refreshToken", "refreshToken" = $2,
             "expiresAt" = now() + $3, "deviceInfo" = COALESCE($4, s."deviceInfo"),
@@ -105,8 +113,8 @@ async def refresh(refresh_token: str, device: Device, now: datetime) -> TokenPai
             "rotatedAt" = now(), "lastUsedAt" = now(), "updatedAt" = now()
         FROM users u
         WHERE s."refreshToken" = $1 AND s."expiresAt" > now()
-          AND u.id = s."userId" AND u."deletedAt" IS NULL
-        RETURNING s.id, s."userId", u.email
+          AND u.id = s."userId" AND {_GOES_ON}
+        RETURNING s.id, s."userId", u.email, u."guestOf"
         """,
         token_hash(refresh_token),
         token_hash(following),
@@ -116,7 +124,7 @@ async def refresh(refresh_token: str, device: Device, now: datetime) -> TokenPai
     )
     if row is None:
         return await _refresh_again(refresh_token, now)
-    return _pair(row["userId"], row["email"], row["id"], following, now)
+    return _pair(row["userId"], row["email"], row["id"], following, now, row["guestOf"])
 
 
 async def _refresh_again(refresh_token: str, now: datetime) -> TokenPair:
@@ -127,9 +135,9 @@ async def _refresh_again(refresh_token: str, now: datetime) -> TokenPair:
     """
     presented = token_hash(refresh_token)
     found = await fetchrow(
-        """
-        SELECT s.id, s."userId", s."refreshToken", u.email,
-               s."expiresAt" > now() AND u."deletedAt" IS NULL AS "isInForce",
+        f"""
+        SELECT s.id, s."userId", s."refreshToken", u.email, u."guestOf",
+               s."expiresAt" > now() AND {_GOES_ON} AS "isInForce",
                $2 > interval '0' AND s."previousRefreshToken" = $1
                    AND s."rotatedAt" > now() - $2 AS "isRecent"
         FROM sessions s JOIN users u ON u.id = s."userId"
@@ -148,7 +156,7 @@ async def _refresh_again(refresh_token: str, now: datetime) -> TokenPair:
     following = issued_successor(refresh_token, found["refreshToken"], token_policy().keys)
     if following is None:
         raise InvalidToken(private=f"session {found['id']}: the successor's secret is gone")
-    return _pair(found["userId"], found["email"], found["id"], following, now)
+    return _pair(found["userId"], found["email"], found["id"], following, now, found["guestOf"])
 
 
 async def _session_of_ancestor(refresh_token: str) -> asyncpg.Record | None:
@@ -159,9 +167,9 @@ async def _session_of_ancestor(refresh_token: str) -> asyncpg.Record | None:
         for token in descendants(refresh_token, key.successor)
     ]
     return await fetchrow(
-        """
+        f"""
         SELECT s.id, s."userId", false AS "isRecent",
-               s."expiresAt" > now() AND u."deletedAt" IS NULL AS "isInForce"
+               s."expiresAt" > now() AND {_GOES_ON} AS "isInForce"
         FROM sessions s JOIN users u ON u.id = s."userId"
         WHERE s."previousRefreshToken" = ANY($1)
         """,
@@ -287,10 +295,21 @@ def token_policy() -> TokenPolicy:
 
 
 def _pair(
-    user_id: str, email: str, session_id: str, refresh_token: str, now: datetime
+    user_id: str,
+    email: str,
+    session_id: str,
+    refresh_token: str,
+    now: datetime,
+    guest_of: str | None,
 ) -> TokenPair:
     access_token = mint_access_token(
-        user_id, email, session_id, policy=token_policy(), now=now, jti=new_id()
+        user_id,
+        email,
+        session_id,
+        guest_of=guest_of,
+        policy=token_policy(),
+        now=now,
+        jti=new_id(),
     )
     return TokenPair(access_token, refresh_token, ACCESS_TOKEN_TTL_SECONDS)
 

@@ -48,7 +48,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
-class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+class AccessClaims(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
+):
     """What an access token says, in the order in which it says it."""
 
     sub: str
@@ -64,6 +71,8 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     iat: UnixSeconds
     exp: UnixSeconds
     """The first second in which the token is no longer accepted."""
+    guestOf: str | None = None
+    """The only room that a guest is in. What else a guest may do is told by the handlers."""
 
 
 _CLAIMS_DECODER = msgspec.json.Decoder(AccessClaims)
@@ -138,7 +147,14 @@ class TokenPolicy:
 
 
 def mint_access_token(
-    user_id: str, email: str, session_id: str, *, policy: TokenPolicy, now: datetime, jti: str
+    user_id: str,
+    email: str,
+    session_id: str,
+    *,
+    guest_of: str | None = None,
+    policy: TokenPolicy,
+    now: datetime,
+    jti: str,
 ) -> str:
     """Sign an access token with the first secret.
 
@@ -146,6 +162,7 @@ def mint_access_token(
         user_id: Whom the token speaks for.
         email: The person's address, for clients that show it.
         session_id: The session that the token dies with.
+        guest_of: The only room of a guest.
         policy: The issuer, the audience and the secrets.
         now: Cut to the second.
         jti: Unique to this token: two tokens minted in one second must differ in their hashes.
@@ -161,6 +178,7 @@ def mint_access_token(
         aud=policy.audience,
         iat=issued_at,
         exp=issued_at + ACCESS_TOKEN_TTL_SECONDS,
+        guestOf=guest_of,
     )
     key = policy.keys[0]
     signing_input = f"{key.header}.{_base64url(msgspec.json.encode(claims))}"

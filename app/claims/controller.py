@@ -5,6 +5,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_200_OK
 
+from app.auth.guards import FOR_GUESTS
 from app.claims import service
 from app.errors import Conflict
 from app.http.envelopes import Data
@@ -26,6 +27,7 @@ class ClaimController(Controller):
     @post(
         "/claim",
         guards=[in_room(strictly=True, or_winner=True)],
+        opt=FOR_GUESTS,
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
@@ -45,6 +47,7 @@ class ClaimController(Controller):
     @post(
         "/decline",
         guards=[in_room(strictly=True, or_winner=True)],
+        opt=FOR_GUESTS,
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),

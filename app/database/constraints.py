@@ -47,6 +47,10 @@ OTHERS: Mapping[str, AppError] = {
     "participants_erased_check": Conflict(
         "What was known of this person was erased, and stays so."
     ),
+    "participants_guest_check": Conflict(
+        "A guest is in one room alone, as PARTICIPANT or VIEWER, until they sign in."
+    ),
+    "users_guest_check": Conflict("A guest has no account: they have to sign in first."),
     "answers_roundId_participantId_key": Conflict("You have answered this question already."),
     "winners_participantId_prizeId_key": Conflict("This participant has won this prize already."),
 }

@@ -114,7 +114,7 @@ async def add_participants(member: Membership, lines: Sequence[Line]) -> list[Re
     """
     newcomers = [each.content for each in lines if isinstance(each.content, Newcomer)]
     async with transaction():
-        people = await _lock_people(newcomers)
+        people = await _lock_people(member.room_id, newcomers)
         await lock_open(member.room_id)
         known = await _lock_rows(member.room_id, newcomers)
         faults = [_fault(member, each.content, people) for each in lines]
@@ -126,10 +126,15 @@ async def add_participants(member: Membership, lines: Sequence[Line]) -> list[Re
     return list(_results(lines, faults, known, presences))
 
 
-async def _lock_people(newcomers: Sequence[Newcomer]) -> frozenset[str]:
-    """Find who exists of those who are named by id; nobody deletes them before it is committed."""
+async def _lock_people(room_id: str, newcomers: Sequence[Newcomer]) -> frozenset[str]:
+    """Find who exists of those who are named by id; nobody deletes them before it is committed.
+
+    Guests of other rooms are there for nobody.
+    """
     rows = await fetch(
-        f"SELECT id FROM {User.alive()} u WHERE id = ANY($1::text[]) ORDER BY id FOR SHARE",
+        f"SELECT id FROM {User.alive()} u WHERE id = ANY($2::text[]) "
+        'AND COALESCE("guestOf", $1) = $1 ORDER BY id FOR SHARE',
+        room_id,
         [each.user_id for each in newcomers if each.user_id is not None],
     )
     return frozenset(row["id"] for row in rows)

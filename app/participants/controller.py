@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
+from app.auth.guards import FOR_GUESTS
 from app.auth.throttle import spend_addresses
 from app.database.listing import PageRequest
 from app.database.versions import Precondition
@@ -162,6 +163,7 @@ class ParticipantController(Controller):
     @delete(
         "/{participant_id:str}",
         guards=[in_room(Right.LEAVE, strictly=True)],
+        opt=FOR_GUESTS,
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),

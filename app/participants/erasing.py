@@ -59,6 +59,14 @@ _FORGET_EVENTS = """
 """
 
 
+# Of guests nothing is known but what the room knows.
+_BLANK_GUESTS = """
+    UPDATE users u SET name = NULL, "updatedAt" = now() FROM participants p
+    WHERE p.id = ANY($1::text[]) AND u.id = p."userId" AND u."guestOf" IS NOT NULL
+        AND u.name IS NOT NULL
+"""
+
+
 async def erase_seats(ids: Sequence[str], *person: str) -> None:
     """Blank locked rows of rooms and all that tells of whom they were; they leave their rooms.
 
@@ -72,7 +80,7 @@ async def erase_seats(ids: Sequence[str], *person: str) -> None:
 
 
 async def _blank(ids: Sequence[str], *person: str) -> None:
-    for statement in (_BLANK, _BLANK_WINS, _DROP_MAILS):
+    for statement in (_BLANK, _BLANK_GUESTS, _BLANK_WINS, _DROP_MAILS):
         await fetch(statement, ids)
     await fetch(_BLANK_KEPT_ANSWERS, [*ids, *person])
 

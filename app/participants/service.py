@@ -246,7 +246,8 @@ def address(participant: str) -> str:
     """Write the address by which a room knows a participant, who may be the person u."""
     return (
         f'CASE WHEN {participant}."erasedAt" IS NOT NULL THEN NULL '
-        f'WHEN {participant}."acceptedAt" IS NULL THEN {participant}.email ELSE u.email END'
+        f'WHEN {participant}."acceptedAt" IS NULL THEN {participant}.email '
+        'WHEN u."guestOf" IS NULL THEN u.email END'
     )
 
 

@@ -83,6 +83,7 @@ class RoomController(Controller):
             is_public=data.isPublic,
             sends_mail=data.sendsMail,
             forget_after=data.forgetAfter,
+            guests=data.guests,
         )
         return _shown(row, created=row["id"])
 

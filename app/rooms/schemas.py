@@ -29,6 +29,10 @@ ForgetAfter = Annotated[
         examples=["P30D"],
     ),
 ]
+Guests = Annotated[
+    bool,
+    Meta(description="Whether who has no account may come in, while the room is public and open."),
+]
 
 
 class RoomInput(Input):
@@ -41,6 +45,7 @@ class RoomInput(Input):
     isPublic: bool = True
     sendsMail: SendsMail = True
     forgetAfter: ForgetAfter | None = None
+    guests: Guests = False
 
 
 class RoomChange(Input):
@@ -53,6 +58,7 @@ class RoomChange(Input):
     isPublic: bool | UnsetType = UNSET
     sendsMail: SendsMail | UnsetType = UNSET
     forgetAfter: ForgetAfter | UnsetType | None = UNSET
+    guests: Guests | UnsetType = UNSET
     status: RoomStatus | UnsetType = UNSET
     createdBy: Annotated[str, Meta(max_length=100)] | UnsetType = UNSET
     """Another ORGANIZER of the room, whose it is from now on."""
@@ -106,6 +112,7 @@ class RoomOut(msgspec.Struct):
     isPublic: bool
     sendsMail: SendsMail
     forgetAfter: ForgetAfter | None
+    guests: Guests
     createdBy: str
     createdAt: str
     updatedAt: str
@@ -129,6 +136,7 @@ class RoomOut(msgspec.Struct):
             isPublic=row["isPublic"],
             sendsMail=row["sendsMail"],
             forgetAfter=row["forgetAfter"],
+            guests=row["guests"],
             createdBy=row["createdBy"],
             createdAt=timestamp(row["createdAt"]),
             updatedAt=timestamp(row["updatedAt"]),

@@ -54,7 +54,7 @@ _LISTED = f"""
         'id', x.id, 'name', x.name, 'description', x.description, 'appId', x."appId",
         'appSettings', x."appSettings", 'appManifestVersion', x."appManifestVersion",
         'status', x.status, 'isPublic', x."isPublic", 'sendsMail', x."sendsMail",
-        'forgetAfter', x."forgetAfter",
+        'forgetAfter', x."forgetAfter", 'guests', x.guests,
         'createdBy', x."createdBy",
         'createdAt', {_moment('x."createdAt"')}, 'updatedAt', {_moment('x."updatedAt"')},
         'deletedAt', NULL,
@@ -197,7 +197,7 @@ async def find_room(room_id: str, *, to_moderator: bool = True) -> asyncpg.Recor
     return rows[0]
 
 
-async def open_room(
+async def open_room(  # noqa: PLR0913 - what a room has
     user_id: str,
     *,
     name: str,
@@ -207,6 +207,7 @@ async def open_room(
     is_public: bool,
     sends_mail: bool,
     forget_after: str | None,
+    guests: bool,
 ) -> asyncpg.Record:
     """Open a room in DRAFT, locked to the app's present manifest; the creator organizes it.
 
@@ -229,6 +230,7 @@ async def open_room(
             isPublic=is_public,
             sendsMail=sends_mail,
             forgetAfter=forget_after,
+            guests=guests,
             createdBy=user_id,
         )
         await room.save()

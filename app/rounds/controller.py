@@ -5,6 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
+from app.auth.guards import FOR_GUESTS
 from app.database.listing import PageRequest
 from app.errors import Conflict, NotFound, RoomNotActive
 from app.http.envelopes import Data
@@ -144,6 +145,7 @@ class RoundController(Controller):
     @post(
         "/{round_id:str}/answers",
         guards=[in_room(Right.ANSWER, strictly=True)],
+        opt=FOR_GUESTS,
         security=[{"bearer": []}],
         responses=refusals(RoomNotActive, Conflict),
         summary="Answer a question",

@@ -6,7 +6,7 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from app.auth import codes
-from app.auth.guards import provide_device
+from app.auth.guards import FOR_GUESTS, provide_device
 from app.auth.limits import Policy
 from app.auth.schemas import SignedIn
 from app.auth.service import utc_now
@@ -30,7 +30,7 @@ class EmailController(Controller):
     @post(
         "/code",
         status_code=HTTP_202_ACCEPTED,
-        opt={"rate_limit": Policy.CODES},
+        opt={"rate_limit": Policy.CODES, **FOR_GUESTS},
         responses=refusals(MailNotConfigured),
         summary="Have a code sent by mail, to sign in with",
     )
@@ -46,7 +46,7 @@ class EmailController(Controller):
     @post(
         "/login",
         status_code=HTTP_200_OK,
-        opt={"rate_limit": Policy.SIGN_IN},
+        opt={"rate_limit": Policy.SIGN_IN, **FOR_GUESTS},
         dependencies={"device": Provide(provide_device)},
         responses=refusals(InvalidCredentials, AccountDeleted),
         summary="Sign in with a code",

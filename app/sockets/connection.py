@@ -144,6 +144,9 @@ class Connection:
         except InvalidToken as error:
             await admit(self._scope, None)
             raise Refused(FAILED[error.was]) from error
+        except Forbidden:  # guests have no sockets
+            await admit(self._scope, None)
+            raise
         await admit(self._scope, token)
         if token is None:
             raise Refused(NO_TOKEN)

@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
-from app.auth.guards import provide_caller, signed_in, still_signed_in
+from app.auth.guards import FOR_GUESTS, provide_caller, signed_in, still_signed_in
 from app.auth.service import is_platform_administrator, utc_now
 from app.auth.tokens import AccessClaims
 from app.database.versions import Precondition
@@ -59,6 +59,7 @@ class UserController(Controller):
 
     @delete(
         guards=[still_signed_in],
+        opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
         summary="Delete oneself, or erase somebody",
@@ -104,6 +105,7 @@ class UserController(Controller):
 @get(
     "/users/me/export",
     guards=[still_signed_in],
+    opt=FOR_GUESTS,
     dependencies={"caller": Provide(provide_caller)},
     security=[{"bearer": []}],
     media_type=archives.MEDIA_TYPE,

@@ -27,7 +27,7 @@ async def find_user(viewer: str, user_id: str) -> asyncpg.Record:
     row = await fetchrow(
         f"""
         SELECT u.id, u.email, u.name, u.avatar, u."createdAt", u."updatedAt", u.{VERSION},
-               u.id = $1 OR EXISTS (
+               u."guestOf" IS NULL AND (u.id = $1 OR EXISTS (
                    SELECT 1 FROM {Participant.alive()} theirs
                    JOIN {Room.alive()} r ON r.id = theirs."roomId"
                    JOIN {User.alive()} me ON me.id = $1
@@ -37,7 +37,7 @@ async def find_user(viewer: str, user_id: str) -> asyncpg.Record:
                      AND (theirs."acceptedAt" IS NOT NULL OR theirs.email = u.email)
                      AND theirs."erasedAt" IS NULL
                      AND (me."isAdmin" OR mine.role IN ('MODERATOR', 'ORGANIZER', 'ADMIN'))
-               ) AS "seesEmail"
+               )) AS "seesEmail"
         FROM users u WHERE u.id = $2 AND u."deletedAt" IS NULL
         """,
         viewer,

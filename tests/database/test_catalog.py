@@ -337,6 +337,18 @@ def expect_privacy(tables: dict[str, Table]) -> None:
     )
 
 
+def expect_guests(users: Table, rooms: Table) -> None:
+    rooms.columns["sendsMail"] = TRUE
+    rooms.columns["guests"] = Column("boolean", default="false")
+    users.columns["guestOf"] = TEXT_OR_NULL
+    users.indexes["users_guestOf_idx"] = 'btree ("guestOf") WHERE ("guestOf" IS NOT NULL)'
+    users.constraints["users_guestOf_fkey"] = reference("guestOf", "rooms")
+    users.constraints["users_guest_check"] = (
+        'CHECK ((("guestOf" IS NULL) OR ((NOT "isAdmin") AND'
+        ' (num_nonnulls("emailVerified", "providerId", avatar) = 0))))'
+    )
+
+
 def add_claims(prizes: Table, winners: Table) -> None:
     prizes.columns["claim"] = JSON_OR_NULL
     prizes.constraints["prizes_claim_check"] = (
@@ -467,8 +479,8 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     )
     expected.tables.update(event_tables())
     expected.tables.update({**mail_tables(), "invitations": expected_invitations()})
-    expected.tables["rooms"].columns["sendsMail"] = Column("boolean", default="true")
     expect_privacy(expected.tables)
+    expect_guests(users, expected.tables["rooms"])
     expected.tables["task_runs"] = expected_task_runs()
     expected.tables["idempotency_keys"] = expected_idempotency_keys()
     expected.tables["identities"] = expected_identities()
@@ -508,6 +520,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "count_in_room(text,text,bigint)",
         "cancel_draws_of_deleted_room()",
         "keep_draw()",
+        "keep_guest_in_place()",
         "record_account_in_draw()",
         "record_deleted_room_in_draw()",
         "record_draw_by_hand()",

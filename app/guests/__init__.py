@@ -1,0 +1,1 @@
+"""Guests: who takes part in a room without an account."""
