@@ -10,7 +10,7 @@ from app.database.sql_migration import SqlMigration
 
 ID = "2026-11-30T00:10:00:000000"
 VERSION = "1.38.0"
-DESCRIPTION = "mail limits"
+DESCRIPTION = "mail_limits"
 
 UP = """
 ALTER TABLE "mails" ADD COLUMN "chargedTo" TEXT, ADD COLUMN "countedAt" TIMESTAMPTZ(3);

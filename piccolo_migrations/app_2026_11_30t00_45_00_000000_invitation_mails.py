@@ -4,7 +4,7 @@ from app.database.sql_migration import SqlMigration
 
 ID = "2026-11-30T00:45:00:000000"
 VERSION = "1.38.0"
-DESCRIPTION = "invitation mails"
+DESCRIPTION = "invitation_mails"
 
 
 def _allow(table: str, *kinds: str) -> str:

@@ -104,12 +104,11 @@ async def spend_addresses(
 
 
 @asynccontextmanager
-async def guessing(
-    connection: ASGIConnection[Any, Any, Any, Any], user_id: str | None
-) -> AsyncIterator[None]:
-    """Count the try of a room's code: of a person every one, of an address those that find nothing.
+async def guessing(connection: ASGIConnection[Any, Any, Any, Any]) -> AsyncIterator[None]:
+    """Count the try of a room's code: of a caller every one, of an address those that find nothing.
 
-    So many people behind one address get in at once, and nobody tries more by trying in parallel.
+    So many people behind one address get in at once, and nobody tries more by trying in parallel:
+    who has no token is counted by address before (`admit`).
 
     Raises:
         RateLimitExceeded: It is one too many.
@@ -120,8 +119,11 @@ async def guessing(
     address = counted_as(connection.scope)
     if not await limiter().allows(Policy.INVITATIONS, address):
         await _spend(connection.scope, Policy.INVITATIONS, address)
-    if user_id is not None:
-        await _spend(connection.scope, Policy.INVITATIONS, f"person {user_id}")
+    caller = connection.scope["auth"]
+    if isinstance(caller, VerifiedToken):
+        await _spend(connection.scope, Policy.INVITATIONS, f"person {caller.claims.sub}")
+    elif caller is not None:
+        await _spend(connection.scope, Policy.INVITATIONS, f"app {caller.app_id}")
     try:
         yield
     except NotFound:

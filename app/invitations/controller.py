@@ -121,7 +121,7 @@ class InvitationController(Controller):
         self, data: JSONBody[CodeInput], request: Request[Any, Any, Any]
     ) -> Data[InvitedTo]:
         """Tell which room it is, before one signs in. Changes nothing."""
-        async with guessing(request, None):
+        async with guessing(request):
             return Data(InvitedTo.of(await service.find(data.code)))
 
     @post(
@@ -140,6 +140,5 @@ class InvitationController(Controller):
         Who is in already stays as they are, and takes no use. How the code is written does not
         matter: small letters, without the dash, O for 0.
         """
-        user_id = request.user.sub
-        async with guessing(request, user_id):
-            return Data(ParticipantOut.of(await service.accept(user_id, data.code)))
+        async with guessing(request):
+            return Data(ParticipantOut.of(await service.accept(request.user.sub, data.code)))

@@ -58,7 +58,9 @@ class NewInvitationOut(InvitationOut, kw_only=True):
         str, Meta(description="Keep it: it is shown this once, and only a hash of it is kept here.")
     ]
     link: Annotated[str, Meta(description="Leads to our page, with the code behind the #.")]
-    qrCode: Annotated[str, Meta(description="The link to scan, as SVG.")]
+    qrCode: Annotated[
+        str, Meta(description="The link to scan, as SVG: black on nothing, for a white ground.")
+    ]
 
     @classmethod
     def shown(cls, row: asyncpg.Record, code: str, link: str, qr_code: str) -> "NewInvitationOut":

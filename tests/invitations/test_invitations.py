@@ -315,6 +315,11 @@ async def test_guessing_is_limited_and_lets_others_in(
     others = [await factories.bearer(await factories.user()) for _ in range(5)]
     tries = [await guess("192.0.2.9", new_code(), each) for each in others]
     assert tries == [404, 404, 404, 429, 429], "an address, whoever it is"
+    found = [
+        await client.post(FIND, json={"code": code}, headers={**crowd[0], "X-Forwarded-For": each})
+        for each in ("192.0.2.20", "192.0.2.21", "192.0.2.22")
+    ]
+    assert [each.status_code for each in found] == [200, 200, 429], "an account, right or wrong"
     refused = await client.post(FIND, json={"code": code}, headers={"X-Forwarded-For": "192.0.2.9"})
     assert refused.status_code == 429
 
