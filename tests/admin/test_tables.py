@@ -322,6 +322,26 @@ async def test_a_revoked_win_can_be_awarded_again(staff: httpx.AsyncClient) -> N
     assert (await stored("prizes", ids["prizes"]))["quantityRemaining"] == 2
 
 
+async def test_deleting_an_invitation_revokes_it_and_its_hash_is_never_sent(
+    staff: httpx.AsyncClient,
+) -> None:
+    made = await factories.invitation(await factories.room())
+    url = row_url("invitations", made["id"])
+    listed = await staff.get("/admin/api/tables/invitations/")
+    assert [each["id"] for each in listed.json()["rows"]] == [made["id"]]
+    assert made["codeHash"] not in listed.text + (await staff.get(url)).text
+    assert (await staff.patch(url, json={"role": "ORGANIZER"})).is_error
+
+    assert (await staff.delete(url)).status_code == 204
+
+    after = await stored("invitations", made["id"])
+    assert after["revokedAt"] is not None
+    assert (after["role"], after["codeHash"]) == (made["role"], made["codeHash"])
+    record = await fetchrow("SELECT * FROM audit_log WHERE \"tableName\" = 'invitations'")
+    assert record is not None
+    assert "codeHash" not in str(record)
+
+
 async def test_deleting_a_session_revokes_its_tokens(staff: httpx.AsyncClient) -> None:
     person = await factories.user()
     bearer = await factories.bearer(person)
