@@ -16,7 +16,7 @@ from app.database.engine import fetchrow, fetchval, transaction
 from app.database.ids import new_id
 from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
-from app.errors import AppError, Conflict, Forbidden, NotFound, Unauthorized, ValidationFailed
+from app.errors import Conflict, Forbidden, NotFound, Unauthorized, ValidationFailed
 from app.invitations.codes import hash_of, new_code
 from app.participants.joining import join
 from app.participants.roles import may_invite
@@ -194,19 +194,12 @@ async def _known(code: str) -> asyncpg.Record:
 
 async def _holding(row: asyncpg.Record) -> asyncpg.Record:
     """Pass an invitation that lets somebody in, as long as who made it may give its role."""
-    if not row["holds"] or not await _is_granted(row):
+    inviter = await membership(row["createdBy"], row["roomId"], is_invited=True)
+    if not row["holds"] or not may_invite(inviter.rank, ParticipantRole(row["role"])):
         raise _none()
     if not row["hasUses"]:
         raise _used_up()
     return row
-
-
-async def _is_granted(row: asyncpg.Record) -> bool:
-    try:
-        inviter = await membership(row["createdBy"], row["roomId"])
-    except AppError:
-        return False
-    return may_invite(inviter.rank, ParticipantRole(row["role"]))
 
 
 async def _taken_up(member: Membership, seat_id: str) -> asyncpg.Record:
