@@ -350,6 +350,9 @@ class Winner(SoftDeletable, tablename="winners"):
     claimBy = Moment(null=True, default=None, help_text="By when it has to be claimed.")
     claimSettledAt = Moment(null=True, default=None)
     claimSettledBy = Text(null=True, default=None, help_text="A Settler; none if time was over.")
+    drawId = Text(
+        null=True, default=None, help_text="The draw whose order goes on if it is not claimed."
+    )
     createdAt = Moment()
     deletedAt = Moment(null=True, default=None)
 
@@ -406,6 +409,9 @@ class Draw(CamelCaseTable, tablename="draws"):
     onePrizeEach = Boolean(default=True)
     weightKey = Text(null=True, default=None, help_text="Member of the participants' metadata.")
     exclusions = JSONB(default="[]", help_text="Participants' ids with the reasons.")
+    alternates = Integer(
+        null=True, default=None, help_text="In line for each prize to be claimed. Null: draw/1."
+    )
     entropy = JSONB(default=REQUIRED, help_text="What public randomness comes in.")
     replaces = Text(null=True, default=None, help_text="The revoked winner.")
     immediate = Boolean(default=False)
@@ -415,6 +421,7 @@ class Draw(CamelCaseTable, tablename="draws"):
     signature = Text(null=True, default=None, help_text="Of the drand round, in hex.")
     seed = Bytea(null=True, default=None, secret=True)
     winners = JSONB(null=True, default=None, help_text="As drawn, whatever became of them.")
+    nextInLine = JSONB(null=True, default=None, help_text="Who takes over what is not claimed.")
     undrawn = Integer(null=True, default=None)
     reason = Text(null=True, default=None, help_text="Why it was cancelled.")
     announcedAt = Moment()
@@ -442,6 +449,21 @@ class DrawEntrants(Table, tablename="draw_entrants"):
     drawId = Text(primary_key=True, default=REQUIRED)
     part = Integer(default=REQUIRED)
     lines = Text(default=REQUIRED)
+
+
+class DrawClaim(Table, tablename="draw_claims"):
+    """A unit of a draw that somebody did not take, and who is next. Written once, and kept."""
+
+    # The primary key is (drawId, prizeId, number), and drawId points at draws.id.
+    drawId = Text(primary_key=True, default=REQUIRED)
+    prizeId = Text(default=REQUIRED)
+    number = Integer(default=REQUIRED, help_text="Of the prize in the draw, from 1.")
+    participantId = Text(default=REQUIRED)
+    status = Text(default=REQUIRED, help_text="DECLINED or EXPIRED.")
+    settledBy = Text(null=True, default=None, help_text="A Settler; none if time was over.")
+    at = Moment(default=REQUIRED)
+    passed = JSONB(default="[]", help_text="Who was before the next in line, and why not.")
+    next = Text(null=True, default=None, help_text="The participant. None: it is back in stock.")
 
 
 class Quiz(CamelCaseTable, tablename="quizzes"):
@@ -592,6 +614,7 @@ TABLES = (
     IdempotencyKey,
     Draw,
     DrawEntrants,
+    DrawClaim,
     Quiz,
     Round,
     Answer,

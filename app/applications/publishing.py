@@ -16,6 +16,7 @@ from app.applications.compatibility import breaking_within_major
 from app.applications.manifest import is_greater, is_version, parse_manifest, version_of
 from app.applications.service import SHOWN, AppVersion, find_version
 from app.auth.tokens import token_hash
+from app.database.columns import rfc3339
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
 from app.database.ids import new_id
 from app.database.versions import ANY, VERSION, Precondition
@@ -25,18 +26,13 @@ from app.tables import Room
 SECRET_BYTES = 32
 
 
-def _rfc3339(moment: str) -> str:
-    """Write the SQL of a time as JSON documents hold it; null stays null."""
-    return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
-
-
 _PUBLISH = f"""
     UPDATE apps SET
         "manifestHistory" = "manifestHistory" || jsonb_build_object(
             'version', "manifestVersion",
             'manifest', manifest,
-            'publishedAt', {_rfc3339('"manifestPublishedAt"')},
-            'deprecatedAt', {_rfc3339('"manifestDeprecatedAt"')},
+            'publishedAt', {rfc3339('"manifestPublishedAt"')},
+            'deprecatedAt', {rfc3339('"manifestDeprecatedAt"')},
             'deprecationReason', "manifestDeprecationReason"
         ),
         manifest = $2, "manifestVersion" = $3, "manifestPublishedAt" = statement_timestamp(),
@@ -52,7 +48,7 @@ _DEPRECATE_EARLIER = f"""
     UPDATE apps SET "updatedAt" = now(), "manifestHistory" = (
         SELECT jsonb_agg(
             CASE WHEN h.entry ->> 'version' = $3 THEN h.entry || jsonb_build_object(
-                'deprecatedAt', {_rfc3339("now()")}, 'deprecationReason', $2::text
+                'deprecatedAt', {rfc3339("now()")}, 'deprecationReason', $2::text
             ) ELSE h.entry END ORDER BY h.position
         )
         FROM jsonb_array_elements("manifestHistory") WITH ORDINALITY AS h(entry, position)

@@ -58,7 +58,8 @@ class ClaimController(Controller):
     ) -> Resource[Data[WinnerOut]]:
         """Give up what one won, or do so for the winner, as a moderator or above.
 
-        The unit can be awarded again, as when the time is over.
+        As when the time is over, the unit goes to the next in line of the draw that it was won
+        in, or can be awarded again.
         """
         await service.decline(member, winner_id)
         return await _shown(member, winner_id)

@@ -1,12 +1,14 @@
 """What becomes of a win that has to be claimed, decided once: by the database's clock and row.
 
-Locks are taken in the order room, prize, winners. Who confirms changes the winner alone; who ends a
-win has its prize as well, as an award and a revocation have: so a unit is somebody's or in stock,
-and never both. Of two who settle one win, the second finds it settled.
+Locks are taken in the order room, prize, who is in line, winners. Who confirms changes the winner
+alone; who ends a win has its prize as well, as an award and a revocation have: so a unit is
+somebody's or in stock, and never both. A unit of a draw goes to the next in line (`passing`) in the
+same transaction. Of two who settle one win, the second finds it settled.
 """
 
 from collections.abc import Sequence
 
+from app.claims.passing import pass_on
 from app.database.audit import acting
 from app.database.caller import called_by
 from app.database.columns import CLOCK
@@ -20,6 +22,12 @@ EXPIRING_JOB = "expire-claims"
 MOST_AT_ONCE = 200
 """Wins that expire in one transaction, during which nobody else is awarded the prize."""
 
+# By the clock, and yet not before what it follows from: the clock may have been set back, and a
+# record in which steps go backwards would not check out.
+_NOW = f"""GREATEST({CLOCK}, CASE WHEN $2 = 'EXPIRED' THEN w."claimBy" END,
+    (SELECT d."drawnAt" FROM draws d WHERE d.id = w."drawId"),
+    (SELECT max(c.at) FROM draw_claims c
+     WHERE c."drawId" = w."drawId" AND c."prizeId" = w."prizeId"))"""
 _PENDING = '"claimStatus" = \'PENDING\' AND "deletedAt" IS NULL'
 _IS_OVERDUE = f'{_PENDING} AND "claimBy" <= {CLOCK}'
 
@@ -61,7 +69,9 @@ async def decline(member: Membership, winner_id: str) -> None:
         if not await _lock_prize(prize_id):
             raise NotFound("There is no such room.")
         async with acting(_actor_of(member), "decline win"):
-            ended = await _end([winner_id], f'"claimBy" > {CLOCK}', ClaimStatus.DECLINED, settler)
+            ended = await _end(
+                prize_id, [winner_id], f'"claimBy" > {CLOCK}', ClaimStatus.DECLINED, settler
+            )
         if not ended:
             await _require(ClaimStatus.DECLINED, winner_id)
 
@@ -130,11 +140,12 @@ async def _lock_prize(prize_id: str) -> bool:
 
 
 async def _end(
-    winners: Sequence[str], when: str, status: ClaimStatus, settler: Settler | None
+    prize_id: str, winners: Sequence[str], when: str, status: ClaimStatus, settler: Settler | None
 ) -> int:
-    """End wins of a locked prize that are pending, and put their units back.
+    """End wins of a locked prize that are pending; their units go to who is next, or into stock.
 
     Args:
+        prize_id: The prize's.
         winners: Their ids.
         when: What of the time has to hold, in SQL.
         status: What they come to.
@@ -143,25 +154,29 @@ async def _end(
     Returns:
         How many it were: those that nobody has settled, or revoked, meanwhile.
     """
-    ended: int = await fetchval(
+    rows = await fetch(
         f"""
-        WITH ended AS (
-            UPDATE winners SET "claimStatus" = $2, "claimSettledBy" = $3,
-                "claimSettledAt" = {CLOCK}, "deletedAt" = {CLOCK}
-            WHERE id = ANY($1) AND {_PENDING} AND {when} RETURNING "prizeId"
-        ), returned AS (
-            UPDATE prizes z SET "quantityRemaining" = z."quantityRemaining" + e.units,
-                "updatedAt" = now()
-            FROM (SELECT "prizeId", count(*)::int AS units FROM ended GROUP BY 1) e
-            WHERE z.id = e."prizeId"
-        )
-        SELECT count(*) FROM ended
+        UPDATE winners w SET "claimStatus" = $2, "claimSettledBy" = $3, "claimSettledAt" = {_NOW},
+            "deletedAt" = {_NOW}
+        WHERE id = ANY($1) AND {_PENDING} AND {when}
+        RETURNING id, "participantId", "drawId", "claimStatus", "claimSettledAt", "claimSettledBy"
         """,
         winners,
         status,
         settler,
     )
-    return ended
+    ended = sorted(rows, key=lambda row: (row["claimSettledAt"], row["id"]))
+    units = len(ended)
+    for draw_id in sorted({row["drawId"] for row in ended if row["drawId"] is not None}):
+        of_draw = [row for row in ended if row["drawId"] == draw_id]
+        units -= await pass_on(draw_id, prize_id, of_draw)
+    await fetch(
+        'UPDATE prizes SET "quantityRemaining" = "quantityRemaining" + $2, "updatedAt" = now() '
+        "WHERE id = $1 AND $2 > 0",
+        prize_id,
+        units,
+    )
+    return len(ended)
 
 
 async def overdue_prizes() -> list[str]:
@@ -194,4 +209,4 @@ async def _expire(prize_id: str) -> int:
         prize_id,
     )
     winners = [row["id"] for row in rows]
-    return await _end(winners, f'"claimBy" <= {CLOCK}', ClaimStatus.EXPIRED, None)
+    return await _end(prize_id, winners, f'"claimBy" <= {CLOCK}', ClaimStatus.EXPIRED, None)

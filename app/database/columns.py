@@ -17,6 +17,11 @@ CLOCK = "date_trunc('milliseconds', clock_timestamp())"
 """The database's clock as SQL, which all servers share, cut to what a column keeps."""
 
 
+def rfc3339(moment: str) -> str:
+    """Write the SQL of a time as JSON documents hold it; null stays null."""
+    return f"to_char({moment} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
+
+
 def now_ms() -> datetime:
     """Return the current time in UTC, cut to the milliseconds that a column keeps."""
     now = datetime.now(UTC)

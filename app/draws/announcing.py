@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+from msgspec import UNSET
 
 from app.database.audit import acting
 from app.database.columns import CLOCK
@@ -25,10 +26,18 @@ from app.draws.record import Exclusion
 from app.draws.steps import actor_of, clock, let_changes_end, lock_active_room, step
 from app.errors import AppError, Conflict, PrizeExhausted, ValidationFailed
 from app.participants.service import Membership
+from app.prizes.claims import ClaimTerms
 from app.tables import Prize
 
 LARGEST_DRAW = 100_000
-"""Units in one draw: its winners are held in memory."""
+"""Units in one draw, and who is in line for them: they are held in memory."""
+
+
+HAS_HEIR = """EXISTS (
+    SELECT FROM draw_claims c WHERE c."drawId" = w."drawId" AND c."prizeId" = w."prizeId"
+      AND c."participantId" = w."participantId" AND c.next IS NOT NULL
+)"""
+"""Whether the unit of a row w of winners, who did not take it, is the next one's."""
 
 
 class WantedPrize(msgspec.Struct, frozen=True):
@@ -43,6 +52,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     prizes: tuple[WantedPrize, ...] | None
     """In the order of the draw; None for all that is left, oldest first."""
+    alternates: int
+    """How many are in line for each prize that has to be claimed."""
     one_prize_each: bool
     weight_key: str | None
     exclusions: tuple[Exclusion, ...]
@@ -152,14 +163,12 @@ async def _check_exclusions(member: Membership, exclusions: Sequence[Exclusion])
 
 async def _planned_prizes(member: Membership, terms: Terms) -> list[PlannedPrize]:
     """Resolve the wanted prizes against what is left."""
-    left: dict[str, int] = {
-        row["id"]: row["quantityRemaining"]
-        for row in await fetch(
-            f'SELECT id, "quantityRemaining" FROM {Prize.alive()} p WHERE "roomId" = $1 '
-            'ORDER BY "createdAt", id',
-            member.room_id,
-        )
-    }
+    rows = await fetch(
+        f'SELECT id, "quantityRemaining", claim FROM {Prize.alive()} p WHERE "roomId" = $1 '
+        'ORDER BY "createdAt", id',
+        member.room_id,
+    )
+    left: dict[str, int] = {row["id"]: row["quantityRemaining"] for row in rows}
     wanted = terms.prizes
     if terms.replaces is not None:
         wanted = (await _replaced_unit(member, terms),)
@@ -167,10 +176,29 @@ async def _planned_prizes(member: Membership, terms: Terms) -> list[PlannedPrize
         wanted = tuple(WantedPrize(id_, units) for id_, units in left.items() if units)
         if not wanted:
             raise PrizeExhausted("No prize of this room has a unit left.")
-    planned = _resolve(wanted, left)
-    if sum(prize.quantity for prize in planned) > LARGEST_DRAW:
-        raise ValidationFailed.at({"$.prizes": f"More than {LARGEST_DRAW:,} units in one draw."})
-    return planned
+    claims = {
+        row["id"]: row["claim"] and msgspec.json.decode(row["claim"], type=ClaimTerms)
+        for row in rows
+    }
+    return _with_claims(_resolve(wanted, left), claims, terms.alternates)
+
+
+def _with_claims(
+    planned: list[PlannedPrize], claims: Mapping[str, ClaimTerms | None], alternates: int
+) -> list[PlannedPrize]:
+    """Fix what is asked of the winners of each prize; where nothing is, it is a draw/1."""
+    claimed = sum(claims[prize.id] is not None for prize in planned)
+    if alternates and not claimed:
+        raise ValidationFailed.at(
+            {"$.alternates": "No prize of this draw has to be claimed: nobody would take over."}
+        )
+    if sum(prize.quantity for prize in planned) + claimed * alternates > LARGEST_DRAW:
+        raise ValidationFailed.at(
+            {"$.prizes": f"More than {LARGEST_DRAW:,} units and alternates in one draw."}
+        )
+    if not claimed:
+        return planned
+    return [msgspec.structs.replace(prize, claim=claims[prize.id]) for prize in planned]
 
 
 def _resolve(wanted: Sequence[WantedPrize], left: Mapping[str, int]) -> list[PlannedPrize]:
@@ -194,7 +222,10 @@ def _resolve(wanted: Sequence[WantedPrize], left: Mapping[str, int]) -> list[Pla
 async def _replaced_unit(member: Membership, terms: Terms) -> WantedPrize:
     """Return the one unit that a revoked winner gave back."""
     revoked = await fetchrow(
-        'SELECT "prizeId", "deletedAt" FROM winners WHERE id = $1 AND "roomId" = $2',
+        f"""
+        SELECT "prizeId", "deletedAt", {HAS_HEIR} AS "hasHeir" FROM winners w
+        WHERE id = $1 AND "roomId" = $2
+        """,
         terms.replaces,
         member.room_id,
     )
@@ -202,6 +233,8 @@ async def _replaced_unit(member: Membership, terms: Terms) -> WantedPrize:
         raise ValidationFailed.at({"$.replaces": "There is no such winner in this room."})
     if revoked["deletedAt"] is None:
         raise Conflict("This winner was not revoked. Revoke them first, by DELETE.")
+    if revoked["hasHeir"]:
+        raise Conflict("This winner's unit went to the next in line.")
     unit = WantedPrize(revoked["prizeId"], 1)
     if terms.prizes is not None and [(p.id, p.quantity or 1) for p in terms.prizes] != [
         (unit.id, 1)
@@ -220,10 +253,10 @@ async def _insert(
     number: int = await fetchval(
         f"""
         INSERT INTO draws (id, "roomId", number, secret, commitment, prizes, "onePrizeEach",
-            "weightKey", exclusions, entropy, replaces, "allowRevoked", immediate,
+            alternates, "weightKey", exclusions, entropy, replaces, "allowRevoked", immediate,
             "idempotencyKey", "wasPublic", "announcedAt")
         SELECT $1, r.id, (SELECT coalesce(max(number), 0) + 1 FROM draws WHERE "roomId" = r.id),
-            $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, r."isPublic",
+            $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, r."isPublic",
             {CLOCK}
         FROM rooms r WHERE r.id = $2
         RETURNING number
@@ -234,6 +267,7 @@ async def _insert(
         digest(secret),
         jsonb(prizes),
         terms.one_prize_each,
+        None if prizes[0].claim is UNSET else terms.alternates,
         terms.weight_key,
         jsonb(terms.exclusions),
         jsonb(terms.entropy),

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Literal
 
-from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, jsonb
 from app.database.ids import new_id
-from app.draws.ranking import Win
+from app.draws.ranking import Plan, Win
 from app.draws.record import Unawarded
 from app.metrics import AWARDS
 from app.tables import Prize, RoomStatus, Winner
@@ -17,11 +17,15 @@ AWARDING = (RoomStatus.ACTIVE, RoomStatus.COMPLETED)
 """A room that was completed meanwhile still gives what was drawn."""
 
 
-async def award_winners(room_id: str, number: int, winners: Sequence[Win]) -> list[Unawarded]:
+async def award_winners(
+    plan: Plan, number: int, winners: Sequence[Win], drawn_at: datetime
+) -> list[Unawarded]:
     """Give the winners what they won; return what could not be given, in their order.
 
-    Where units lack, the last places go without; nothing is passed on to others.
+    Where units lack, the last places go without; nothing is passed on to others. What has to be
+    claimed is pending from `drawn_at` on, for as long as the plan says.
     """
+    room_id = plan.roomId
     room = await fetchrow('SELECT status, "deletedAt" FROM rooms WHERE id = $1 FOR SHARE', room_id)
     if room is None or room["deletedAt"] is not None or room["status"] not in AWARDING:
         return [_unawarded(win, "ROOM_CLOSED") for win in winners]
@@ -37,7 +41,7 @@ async def award_winners(room_id: str, number: int, winners: Sequence[Win]) -> li
             left[win.prizeId] -= 1
             awards.append(win)
     await _take_units(Counter(win.prizeId for win in awards))
-    await _insert(room_id, number, awards)
+    await _insert(plan, number, awards, drawn_at)
     AWARDS.inc(len(awards))
     return unawarded
 
@@ -83,17 +87,21 @@ async def _take_units(units: Mapping[str, int]) -> None:
     )
 
 
-async def _insert(room_id: str, number: int, awards: Sequence[Win]) -> None:
+async def _insert(plan: Plan, number: int, awards: Sequence[Win], drawn_at: datetime) -> None:
+    claims = {prize.id: jsonb(prize.claim) for prize in plan.prizes if prize.claim}
     await fetch(
         'INSERT INTO winners (id, "roomId", "participantId", "prizeId", metadata, "createdAt", '
-        '"claimStatus", "claimBy") '
+        '"claimStatus", "claimBy", "drawId") '
         "SELECT a.id, $1, a.participant, a.prize, a.metadata::jsonb, now(), "
-        f"{waiting('z.claim', CLOCK)} "
-        "FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) "
-        "AS a (id, participant, prize, metadata) JOIN prizes z ON z.id = a.prize",
-        room_id,
+        f"{waiting('a.claim', '$8::timestamptz')}, CASE WHEN a.claim IS NOT NULL THEN $7 END "
+        "FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) "
+        "AS a (id, participant, prize, metadata, claim)",
+        plan.roomId,
         [new_id() for _ in awards],
         [win.participantId for win in awards],
         [win.prizeId for win in awards],
         [jsonb({"draw": number, "place": win.place, "ticket": win.ticket}) for win in awards],
+        [claims.get(win.prizeId) for win in awards],
+        plan.drawId,
+        drawn_at,
     )

@@ -4,13 +4,13 @@ from datetime import datetime
 
 import asyncpg
 import msgspec
+from msgspec import UNSET
 
 from app.database.audit import acting
 from app.database.engine import fetch, fetchrow, transaction
 from app.draws.drand import time_of
 from app.draws.ranking import (
     HEAVIEST,
-    SPEC,
     DrandEntropy,
     Entropy,
     Plan,
@@ -19,7 +19,7 @@ from app.draws.ranking import (
     scopes_of,
 )
 from app.draws.record import Exclusion
-from app.draws.steps import actor_of, clock, lock_active_room, lock_draw, step
+from app.draws.steps import actor_of, clock, lock_active_room, lock_draw, spec_of, step
 from app.errors import Conflict
 from app.participants.service import Membership
 from app.tables import DrawStatus, Participant, Winner
@@ -58,13 +58,14 @@ async def close(member: Membership, number: int) -> None:
         room = await lock_active_room(member)
         closed_at = await clock(after=present["announcedAt"])
         plan = Plan(
-            spec=SPEC,
+            spec=spec_of(present),
             drawId=present["id"],
             roomId=member.room_id,
             app=f"{room['appId']}@{room['appManifestVersion']}",
             commitment=present["commitment"],
             entropy=_entropy_of(present, closed_at),
             prizes=msgspec.json.decode(present["prizes"], type=tuple[PlannedPrize, ...]),
+            alternates=UNSET if present["alternates"] is None else present["alternates"],
             onePrizeEach=present["onePrizeEach"],
             entrantCount=count,
             entrantsDigest=entrants_digest,
@@ -115,16 +116,18 @@ _FREEZE = f"""
         WHERE p."roomId" = $2 AND p.role = 'PARTICIPANT'
           AND NOT EXISTS (SELECT FROM unnest($3::text[]) excluded WHERE excluded = p.id)
     ), revoked AS (
-        SELECT DISTINCT ON (w."participantId") w."participantId" AS id, w.id AS winner
+        SELECT DISTINCT ON (w."participantId") w."participantId" AS id, w.id AS winner,
+            CASE WHEN w."claimStatus" IN ('DECLINED', 'EXPIRED') THEN $10::text ELSE $9 END AS why
         FROM winners replaced JOIN winners w ON w."prizeId" = replaced."prizeId"
-        WHERE replaced.id = $7 AND w."deletedAt" IS NOT NULL AND (w.id = replaced.id OR EXISTS (
-            SELECT FROM draws d
-            WHERE d."roomId" = $2 AND d.status = 'DRAWN' AND d.winners @> jsonb_build_array(
-                jsonb_build_object('prizeId', w."prizeId", 'participantId', w."participantId"))
+        WHERE replaced.id = $7 AND w."deletedAt" IS NOT NULL AND (
+            w.id = replaced.id OR w."drawId" IS NOT NULL OR EXISTS (
+                SELECT FROM draws d
+                WHERE d."roomId" = $2 AND d.status = 'DRAWN' AND d.winners @> jsonb_build_array(
+                    jsonb_build_object('prizeId', w."prizeId", 'participantId', w."participantId"))
         ))
         ORDER BY w."participantId", w.id <> replaced.id, w."createdAt" DESC
     ), revoked_candidate AS (
-        SELECT id, winner FROM candidate JOIN revoked USING (id)
+        SELECT id, winner, why FROM candidate JOIN revoked USING (id)
     ), holder AS (
         SELECT id FROM candidate
         WHERE $5::boolean AND id NOT IN (SELECT id FROM revoked_candidate) AND EXISTS (
@@ -156,7 +159,7 @@ _FREEZE = f"""
     SELECT jsonb_build_object(
         'holders', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM holder),
         'revoked', (SELECT coalesce(jsonb_agg(jsonb_build_object(
-            'participantId', id, 'winnerId', winner, 'reason', $9::text) ORDER BY id), '[]')
+            'participantId', id, 'winnerId', winner, 'reason', why) ORDER BY id), '[]')
             FROM revoked_candidate),
         'left', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE NOT is_here),
         'otherRole', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE is_here)
@@ -165,6 +168,7 @@ _FREEZE = f"""
         AS lacks_weights
 """
 REVOKED = "Has won this prize before, and it was taken back."
+NOT_TAKEN = "Has won this prize before, and did not take it."
 
 
 async def _freeze_entrants(present: asyncpg.Record) -> asyncpg.Record:
@@ -181,6 +185,7 @@ async def _freeze_entrants(present: asyncpg.Record) -> asyncpg.Record:
         None if present["allowRevoked"] else present["replaces"],
         present["announcedAt"],
         REVOKED,
+        NOT_TAKEN,
     )
     if row is None:
         raise AssertionError("a SELECT without FROM has always a row")

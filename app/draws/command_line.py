@@ -81,9 +81,15 @@ def _show_outcome(record: Record) -> None:
         reason = lacking.get((win.prizeId, win.participantId))
         what = f"place {win.place}" if reason is None else f"place {win.place}, unawarded: {reason}"
         _say(f"{win.prizeId}  {win.participantId}  ({what})")
+    for each in record.claims or ():
+        heir = "back in stock" if each.next is None else f"goes to {each.next}"
+        by = "" if each.settledBy is None else f" by {each.settledBy}"
+        _say(f"{each.prizeId}  {each.participantId}  {each.status}{by} at {each.at}: {heir}")
     for remark in () if record.winners is None else remarks_on(record):
         _say(remark)
     click.echo(f"\nDigest of the record: {record.recordDigest}")
+    if record.claimsDigest:
+        click.echo(f"Digest of what was not claimed until now: {record.claimsDigest}")
     click.echo(
         f"Compare it with the one that was shown after the draw: {', '.join(UNCOVERED)} enter no "
         "other digest."

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import asyncpg
 import msgspec
+from msgspec import UNSET
 
 from app.database.audit import acting
 from app.database.engine import fetch, jsonb, transaction
@@ -121,14 +122,15 @@ async def _finish(room_id: str, number: int, actor: str, *, patiently: bool) -> 
         plan = msgspec.json.decode(present["plan"], type=Plan)
         seed = seed_of(present["secret"], present["plan"].encode(), present["public"])
         outcome = await _outcome(present, plan, seed)
+        drawn_at = await clock(after=present["readyAt"])
         # The database records what changes while a draw is open, but for what the draw itself does.
         await fetch("SELECT set_config('draws.awarding', 'on', true)")
-        unawarded = await award_winners(room_id, number, outcome.winners)
-        drawn_at = await clock(after=present["readyAt"])
+        unawarded = await award_winners(plan, number, outcome.winners, drawn_at)
+        in_line = None if plan.alternates is UNSET else jsonb(outcome.next_in_line)
         async with acting(actor, "draw winners"):
             await fetch(
                 "UPDATE draws SET status = $2, seed = $3, winners = $4, passed = $5, "
-                'unawarded = $6, undrawn = $7, "drawnAt" = $8 WHERE id = $1',
+                'unawarded = $6, undrawn = $7, "drawnAt" = $8, "nextInLine" = $9 WHERE id = $1',
                 present["id"],
                 DrawStatus.DRAWN,
                 seed,
@@ -137,6 +139,7 @@ async def _finish(room_id: str, number: int, actor: str, *, patiently: bool) -> 
                 jsonb(unawarded),
                 outcome.undrawn,
                 drawn_at,
+                in_line,
             )
 
 
@@ -192,13 +195,20 @@ async def _drand_entropy(
 
 
 async def _outcome(present: asyncpg.Record, plan: Plan, seed: bytes) -> Outcome:
-    """Rank as many as are needed, so that nobody's unit is left to somebody who is gone."""
+    """Rank as many as are needed, so that nobody's unit is left to somebody who is gone.
+
+    Who is in line is looked for when their turn comes.
+    """
     gone: set[str] = set()
     while True:
         # As many again as are gone: so it takes few turns, though many be.
         orders = await _orders(present, plan, seed, spare=2 * len(gone))
-        ranked = {each.id for order in orders.values() for each in order}
-        found = await _gone_among(ranked, present["readyAt"])
+        winning = {
+            each.id
+            for scope, count in scopes_of(plan, with_line=False).items()
+            for each in orders[scope][: count + 2 * len(gone)]
+        }
+        found = await _gone_among(winning, present["readyAt"])
         if found <= gone:
             return fill_prizes(plan, orders, gone)
         gone |= found

@@ -20,7 +20,7 @@ from app.rooms.service import shown_to_all
 
 ABOUT = """Draw {number} of the room "{room}": what is needed to check it, without any server.
 
-record.json    The draw's public record. Its last member, recordDigest, is the one that the screen
+record.json    The draw's public record. Its member recordDigest is the one that the screen
                shows when the draw is over: compare it with a picture of the screen.
 entrants.txt   Who took part: a participant's id and number of tickets in a line. It is missing if
                the draw was cancelled before its close. Its SHA-256 is the record's entrantsDigest.

@@ -1,16 +1,23 @@
-r"""The computation `draw/1`: a plan, a secret and entrants become an order. Pure; the reference.
+r"""The computations `draw/1` and `draw/2`: a plan, a secret and entrants become an order.
+
+Pure; the reference.
 
 `‖` joins bytes, text is UTF-8, hex is lower case:
 
     entrants.txt = "{id} {weight}\n" for each entrant, sorted by the bytes of the id
     plan         = canonical JSON (RFC 8785)
-    seed         = HMAC-SHA256(secret, "draw/1" ‖ 0x00 ‖ SHA-256(plan) ‖ SHA-256(public))
+    seed         = HMAC-SHA256(secret, spec ‖ 0x00 ‖ SHA-256(plan) ‖ SHA-256(public))
     key          = HMAC-SHA256(seed, "" when onePrizeEach, else the prize's id)
     ticket(id,j) = SHA-256(key ‖ j as 4 bytes, big-endian ‖ id)      j = 0 … weight - 1
 
 An entrant's rank is the least of its tickets; ascending order wins. That equals drawing without
 replacement in proportion to weight, without a modulo or a float. Compare RFC 3797, and Rivest's
 sampler.
+
+`draw/2` is for prizes that have to be claimed. Its plan says of each prize what is asked of its
+winners (`claim`), and how many alternates each prize has of which something is asked. When all
+prizes have their winners, the same orders go on: prize by prize, as the plan has them, the next
+`alternates` of the order are in line for it, so that nobody is there twice in one order.
 """
 
 import hashlib
@@ -23,7 +30,10 @@ import msgspec
 import rfc8785
 from msgspec import UNSET, Meta, UnsetType
 
-SPEC: Literal["draw/1"] = "draw/1"
+from app.prizes.claims import ClaimTerms
+
+Spec = Literal["draw/1", "draw/2"]
+"""The computation, and with it what a plan and a record have in them."""
 SECRET_BYTES = 32
 HEAVIEST = 1_000
 """The largest weight of an entrant."""
@@ -88,12 +98,14 @@ class PlannedPrize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     id: Id
     quantity: Units
+    claim: ClaimTerms | UnsetType | None = UNSET
+    """What is asked of its winners; not in draw/1."""
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is fixed when a draw closes."""
 
-    spec: Literal["draw/1"]
+    spec: Spec
     drawId: Id
     roomId: Id
     app: str
@@ -102,6 +114,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     entropy: Entropy
     prizes: tuple[PlannedPrize, ...]
     """In the order in which they are filled."""
+    alternates: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    """How many are in line for each prize that has to be claimed; not in draw/1."""
     onePrizeEach: bool
     entrantCount: Annotated[int, Meta(ge=0)]
     entrantsDigest: Hex32
@@ -109,6 +123,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     def canonical(self) -> bytes:
         """Write the plan as canonical JSON."""
         return rfc8785.dumps(msgspec.to_builtins(self))
+
+    def alternates_of(self, prize: PlannedPrize) -> int:
+        """Return how many are in line for a prize, if there are so many."""
+        return self.alternates if self.alternates and prize.claim else 0
 
 
 class Entrant(NamedTuple):
@@ -154,6 +172,8 @@ class Outcome(NamedTuple):
     """In the order in which it was their turn."""
     undrawn: int
     """Units that found nobody."""
+    next_in_line: list[Win]
+    """Who takes over what is not claimed: prize by prize in the plan's order, the first first."""
 
 
 def digest(content: bytes) -> str:
@@ -167,12 +187,19 @@ def entrants_text(entrants: Iterable[Entrant]) -> bytes:
     return b"".join(b"%s %d\n" % line for line in lines)
 
 
+class _Specified(msgspec.Struct):
+    """What says by which computation a plan is meant."""
+
+    spec: Spec
+
+
 def seed_of(secret: bytes, canonical_plan: bytes, public: bytes) -> bytes:
     """Mix the secret with what everybody saw."""
+    spec = msgspec.json.decode(canonical_plan, type=_Specified).spec
     plan_digest, public_digest = (
         hashlib.sha256(part).digest() for part in (canonical_plan, public)
     )
-    message = SPEC.encode() + b"\x00" + plan_digest + public_digest
+    message = spec.encode() + b"\x00" + plan_digest + public_digest
     return hmac.digest(secret, message, "sha256")
 
 
@@ -195,11 +222,18 @@ def first_ranked(key: bytes, entrants: Iterable[Entrant], count: int) -> list[Ra
     return nsmallest(count, ranked, key=lambda each: (each.ticket, each.id.encode()))
 
 
-def scopes_of(plan: Plan) -> dict[str, int]:
-    """Return the orders that a plan needs: each one's scope, and how many places of it."""
-    if plan.onePrizeEach:
-        return {"": sum(prize.quantity for prize in plan.prizes)}
-    return {prize.id: prize.quantity for prize in plan.prizes}
+def scopes_of(plan: Plan, *, with_line: bool = True) -> dict[str, int]:
+    """Return the orders that a plan needs: each one's scope, and how many places of it.
+
+    Args:
+        plan: What was fixed.
+        with_line: Whether also for those who are in line.
+    """
+    places = {
+        prize.id: prize.quantity + (plan.alternates_of(prize) if with_line else 0)
+        for prize in plan.prizes
+    }
+    return {"": sum(places.values())} if plan.onePrizeEach else places
 
 
 def fill_prizes(
@@ -207,25 +241,31 @@ def fill_prizes(
 ) -> Outcome:
     """Give the prizes' units, in the plan's order, to the first of the order of their scope.
 
+    Then the next of it stand in line.
+
     Args:
         plan: What was fixed.
         orders: For each scope of the plan the beginning of its order, as long as there are
             entrants: so many that enough of them are not gone.
         gone: Entrants who are passed over.
     """
-    outcome = Outcome([], [], 0)
+    outcome = Outcome([], [], 0, [])
     turns = {scope: iter(enumerate(order, 1)) for scope, order in orders.items()}
-    undrawn = 0
-    for prize in plan.prizes:
-        left = prize.quantity
-        while left and (turn := next(turns["" if plan.onePrizeEach else prize.id], None)):
+
+    def take(prize: PlannedPrize, count: int, taken: list[Win]) -> int:
+        """Take the next of the prize's order; return how many there were not."""
+        while count and (turn := next(turns["" if plan.onePrizeEach else prize.id], None)):
             place, (ticket, id_) = turn
             if id_ in gone:
                 outcome.passed.append(Passed(prize.id, id_, place, "GONE"))
             else:
-                outcome.winners.append(Win(prize.id, id_, place, ticket.hex()))
-                left -= 1
-        undrawn += left
+                taken.append(Win(prize.id, id_, place, ticket.hex()))
+                count -= 1
+        return count
+
+    undrawn = sum(take(prize, prize.quantity, outcome.winners) for prize in plan.prizes)
+    for prize in plan.prizes:
+        take(prize, plan.alternates_of(prize), outcome.next_in_line)
     return outcome._replace(undrawn=undrawn)
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 import asyncpg
 import msgspec
 
+from app.database.columns import rfc3339
 from app.database.engine import fetch, fetchrow, fetchval
 from app.database.listing import Listing, PageRequest
 from app.database.versions import VERSION
@@ -21,14 +22,24 @@ MOST_NAMED = 1_000
 
 # What anybody may know, for every reader: the secret leaves the table only when the draw is over.
 _SHOWN = f"""
-    x.id, x."roomId", x.number, x.status, x.commitment, x.prizes, x."onePrizeEach", x."weightKey",
+    x.id, x."roomId", x.number, x.status, x.commitment, x.prizes, x.alternates,
+    x."onePrizeEach", x."weightKey",
     x.entropy, x.replaces, x."allowRevoked", x.immediate, x.plan, x."planDigest",
     x.public, x.signature, x.seed, x.undrawn, x.reason,
     x."announcedAt", x."closedAt", x."readyAt", x."drawnAt", x."cancelledAt",
     CASE WHEN x.status IN ('DRAWN', 'CANCELLED') THEN x.secret END AS secret,
     x.{VERSION}
 """
-_SHOWN_ALONE = f'{_SHOWN}, x.exclusions, x.winners, x."leftOut", x.passed, x.unawarded'
+_CLAIMS = f"""(
+    SELECT jsonb_agg(jsonb_build_object(
+        'prizeId', c."prizeId", 'participantId', c."participantId", 'status', c.status,
+        'settledBy', c."settledBy", 'at', {rfc3339("c.at")}, 'passed', c.passed, 'next', c.next
+    ) ORDER BY c.number) FROM draw_claims c WHERE c."drawId" = x.id
+)"""
+_SHOWN_ALONE = f"""
+    {_SHOWN}, x.exclusions, x.winners, x."leftOut", x.passed, x.unawarded, x."nextInLine",
+    {_CLAIMS} AS claims
+"""
 """With what may be long."""
 
 
@@ -136,17 +147,24 @@ _NAMED = """
         SELECT * FROM draws x WHERE x."roomId" = $1 AND x.number = $2
     ), win AS (
         SELECT 0 AS turn, w."participantId" AS participant, w."prizeId" AS prize, w.id AS winner,
-            w.metadata ->> 'ticket' AS ticket
+            w.metadata ->> 'ticket' AS ticket, NULL AS instead
         FROM draw JOIN winners w ON w.id = draw.replaces AND w."roomId" = draw."roomId"
         UNION ALL
-        SELECT turn, each ->> 'participantId', each ->> 'prizeId', NULL, each ->> 'ticket'
+        SELECT turn, each ->> 'participantId', each ->> 'prizeId', NULL, each ->> 'ticket', NULL
         FROM draw, jsonb_array_elements(
             jsonb_path_query_array(draw.winners, '$[0 to $last_named]',
                 jsonb_build_object('last_named', $3::int - 1))
         ) WITH ORDINALITY AS listed (each, turn)
+        UNION ALL
+        SELECT jsonb_array_length(draw.winners)
+                + row_number() OVER (ORDER BY c.at, c."prizeId", c.number),
+            c.next, c."prizeId", NULL, NULL, c."participantId"
+        FROM draw JOIN draw_claims c ON c."drawId" = draw.id AND c.next IS NOT NULL
     )
     SELECT win.turn, win.participant AS "participantId", win.prize AS "prizeId",
-        z.name AS "prizeName", award.id AS "winnerId", award."deletedAt" AS "revokedAt",
+        z.name AS "prizeName", win.instead AS "takesOverFrom", award.id AS "winnerId",
+        CASE WHEN NOT award."isEnded" THEN award."deletedAt" END AS "revokedAt",
+        award."claimStatus", award."claimBy", award."claimSettledAt", award."claimSettledBy",
         origin.number AS "drawnIn", again.number AS "redrawnIn", {attendee}
     FROM draw
     LEFT JOIN win ON true
@@ -154,21 +172,24 @@ _NAMED = """
     LEFT JOIN LATERAL (SELECT * FROM users WHERE id = p."userId" OFFSET 0) u ON true
     LEFT JOIN LATERAL (SELECT * FROM prizes WHERE id = win.prize OFFSET 0) z ON true
     LEFT JOIN LATERAL (
-        SELECT w.id, w."deletedAt" FROM winners w
+        SELECT w.*, COALESCE(w."claimStatus" IN ('DECLINED', 'EXPIRED'), false) AS "isEnded"
+        FROM winners w
         WHERE w."participantId" = win.participant AND w."prizeId" = win.prize
-          AND (w.id = win.winner OR win.winner IS NULL AND w.metadata ->> 'ticket' = win.ticket)
+          AND (w.id = win.winner OR win.winner IS NULL
+            AND (w.metadata ->> 'ticket' = win.ticket OR w."drawId" = draw.id))
         ORDER BY w."createdAt", w.id LIMIT 1
     ) award ON true
     LEFT JOIN LATERAL (
         SELECT d.number FROM draws d
         WHERE d."roomId" = $1 AND (win.turn > 0 AND d.number = $2 OR win.turn = 0
-          AND d.winners @> jsonb_build_array(jsonb_build_object(
-            'prizeId', win.prize, 'participantId', win.participant, 'ticket', win.ticket)))
+          AND (d.id = award."drawId" OR d.winners @> jsonb_build_array(jsonb_build_object(
+            'prizeId', win.prize, 'participantId', win.participant, 'ticket', win.ticket))))
         ORDER BY d.number LIMIT 1
     ) origin ON true
     LEFT JOIN LATERAL (
         SELECT number FROM draws WHERE replaces = award.id AND status <> 'CANCELLED' OFFSET 0
     ) again ON true
+    WHERE win.turn IS NULL OR win.turn <= $3 + COALESCE(jsonb_array_length(draw.winners), 0)
     ORDER BY win.turn
 """
 _TO_OTHERS = _NAMED.format(attendee=attendee("p", to_moderator=False))
@@ -178,8 +199,8 @@ _TO_MODERATORS = _NAMED.format(attendee=attendee("p", to_moderator=True))
 async def name_wins(member: Membership, number: int) -> Sequence[asyncpg.Record]:
     """Read whom a draw's wins went to, as the room's lists call them, and what became of each.
 
-    The win that the draw replaces has the turn 0, those of the draw have theirs from 1; where there
-    is neither, one row has none.
+    The win that the draw replaces has the turn 0, those of the draw have theirs from 1, and after
+    them who took over what was not claimed; where there is none of them, one row has none.
 
     Raises:
         NotFound: The room has no such draw.

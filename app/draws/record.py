@@ -11,11 +11,11 @@ shown when the draw was over.
 
 import hmac
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import rfc8785
@@ -32,6 +32,7 @@ from app.draws.ranking import (
     NoEntropy,
     Passed,
     Plan,
+    Spec,
     TextEntropy,
     Win,
     digest,
@@ -39,6 +40,7 @@ from app.draws.ranking import (
     entrants_text,
     seed_of,
 )
+from app.prizes.claims import fault_of_within, time_to_claim
 from app.tables import DrawStatus
 from app.visible_text import fault_of_words
 
@@ -62,6 +64,7 @@ UNCOVERED = (
     "reason",
     "passed",
     "unawarded",
+    "claims",
 )
 """Members that enter no digest but that of the whole record, so that a forger may choose them."""
 
@@ -111,13 +114,38 @@ class Unawarded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Literal["NO_STOCK", "HOLDS_PRIZE", "ROOM_CLOSED"]
 
 
+class Skipped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who was next in line for a unit, and can't have it."""
+
+    participantId: Id
+    reason: Literal["GONE", "HOLDS_PRIZE"]
+    """The account was deleted, for example; or they were given this prize by hand meanwhile."""
+
+
+class Unclaimed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A unit that somebody did not take, and who has it next."""
+
+    prizeId: Id
+    participantId: Id
+    status: Literal["DECLINED", "EXPIRED"]
+    settledBy: Literal["WINNER", "STAFF"] | None
+    """Who declined: the winner, or a moderator for them; None where the time was over."""
+    at: Time
+    """From here on the next has as long to claim as the plan says."""
+    passed: tuple[Skipped, ...]
+    """Whose turn in the line it was before, in its order."""
+    next: Id | None
+    """None: nobody is left in line, and the unit is back in stock."""
+
+
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All that the public may know of a draw; None where it is not yet known or not yet public.
 
-    What may be missing altogether is missing in draws that were over before it was recorded.
+    What may be missing altogether is missing in draws that were over before it was recorded; the
+    last ones of these, in draw/1.
     """
 
-    spec: Literal["draw/1"]
+    spec: Spec
     drawId: Id
     roomId: Id
     number: Annotated[int, Meta(ge=1)]
@@ -145,20 +173,34 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     leftOut: LeftOut | UnsetType | None = UNSET
     passed: tuple[Passed, ...] | UnsetType | None = UNSET
     unawarded: tuple[Unawarded, ...] | UnsetType | None = UNSET
+    nextInLine: tuple[Win, ...] | UnsetType | None = UNSET
+    """Who takes over what is not claimed: prize by prize in the plan's order, the first first."""
     recordDigest: Hex32
-    """SHA-256 of the canonical JSON of all other members."""
+    """SHA-256 of the canonical JSON of all other members but those that follow."""
+    claims: tuple[Unclaimed, ...] | UnsetType | None = UNSET
+    """What was not taken until now: of each prize, in the plan's order, one after the other."""
+    claimsDigest: Hex32 | UnsetType = UNSET
+    """SHA-256 of the canonical JSON of `{claims, recordDigest}`."""
+
+
+LATER = ("claims", "claimsDigest")
+"""Members that change after the draw, so that the digest of the record does not have them."""
 
 
 def sealed(record: Record) -> Record:
-    """Return a record with its digest. msgspec writes what a record holds as RFC 8785 does."""
-    rest = _without_digest(msgspec.to_builtins(record))
-    return msgspec.structs.replace(
-        record, recordDigest=digest(msgspec.json.encode(rest, order="sorted"))
-    )
+    """Return a record with its digests. msgspec writes what a record holds as RFC 8785 does."""
+    document = msgspec.to_builtins(record)
+    record_digest = digest(msgspec.json.encode(_digested(document), order="sorted"))
+    claims_digest: str | UnsetType = UNSET
+    if record.claims is not UNSET:
+        later = {"claims": document["claims"], "recordDigest": record_digest}
+        claims_digest = digest(msgspec.json.encode(later, order="sorted"))
+    return msgspec.structs.replace(record, recordDigest=record_digest, claimsDigest=claims_digest)
 
 
-def _without_digest(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name != "recordDigest"}
+def _digested(document: dict[str, Any]) -> dict[str, Any]:
+    not_digested = ("recordDigest", *LATER)
+    return {name: value for name, value in document.items() if name not in not_digested}
 
 
 class Wrong(Exception):
@@ -200,6 +242,8 @@ class _Evidence:
     record: Record
     digest: str
     """Of the record as it was read."""
+    claims_digest: str
+    """Of its claims as they were read."""
     plan: Plan
     entrants: list[Entrant]
     secret: bytes
@@ -219,6 +263,8 @@ def check(record_json: bytes, entrants_txt: bytes | None) -> Check:
     steps: list[Step] = []
     for name, promise, take in _STEPS:
         if name in _STEPS_OF_DRAWN and evidence.record.status is DrawStatus.CANCELLED:
+            continue
+        if take is _check_claims and evidence.record.spec == "draw/1":
             continue
         fault, void = _result_of(take, evidence)
         steps.append(Step(name, promise, fault, void))
@@ -242,9 +288,11 @@ def _read_record(evidence: _Evidence) -> None:
     try:
         document = json.loads(evidence.record_json.decode(), object_pairs_hook=_members)
         evidence.record = msgspec.convert(document, Record)
-        evidence.digest = digest(rfc8785.dumps(_without_digest(document)))
+        evidence.digest = digest(rfc8785.dumps(_digested(document)))
+        claims = {name: document.get(name) for name in ("claims", "recordDigest")}
+        evidence.claims_digest = digest(rfc8785.dumps(claims))
     except (msgspec.ValidationError, ValueError, RecursionError) as error:
-        raise Wrong(f"not a record of draw/1: {error}") from error
+        raise Wrong(f"not a record of draw/1 or draw/2: {error}") from error
 
 
 def _members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -291,6 +339,7 @@ def _check_members(record: Record, *, drawn: bool) -> None:
         raise Wrong("readyAt, passed and unawarded come together")
     if UNSET not in late and {value is not None for value in late} != {drawn}:
         raise Wrong(f"readyAt, passed and unawarded do not go with {record.status}")
+    _check_members_of_spec(record, drawn=drawn)
     if record.leftOut and record.plan is None:
         raise Wrong("leftOut is there, but the draw was never closed")
     if record.allowRevoked is UNSET:
@@ -299,6 +348,19 @@ def _check_members(record: Record, *, drawn: bool) -> None:
         raise Wrong("readyAt, leftOut, passed or unawarded is missing")
     if record.allowRevoked and record.replaces is None:
         raise Wrong("revoked winners are allowed, but it replaces nobody")
+
+
+def _check_members_of_spec(record: Record, *, drawn: bool) -> None:
+    """What came with draw/2 is there in it, as a whole, and nowhere else."""
+    of_draw_2 = (record.nextInLine, record.claims, record.claimsDigest)
+    if {value is not UNSET for value in of_draw_2} != {record.spec == "draw/2"}:
+        raise Wrong(f"nextInLine, claims and claimsDigest do not go with {record.spec}")
+    if record.spec == "draw/1":
+        return
+    if record.allowRevoked is UNSET:
+        raise Wrong("allowRevoked is missing")
+    if {value is not None for value in (record.nextInLine, record.claims)} != {drawn}:
+        raise Wrong(f"nextInLine and claims do not go with {record.status}")
 
 
 def _check_times(evidence: _Evidence) -> None:
@@ -389,11 +451,17 @@ def _check_plan(evidence: _Evidence) -> str | None:
     if plan is None:
         return "no plan was fixed: it was cancelled before the close"
     evidence.plan = plan
+    _same("the plan's spec", plan.spec, record.spec)
     _same("the plan's drawId", plan.drawId, record.drawId)
     _same("the plan's roomId", plan.roomId, record.roomId)
     _same("the plan's commitment", plan.commitment, record.commitment)
     if len({prize.id for prize in plan.prizes}) < len(plan.prizes):
         raise Wrong("the plan names a prize twice")
+    terms = (plan.alternates, *(prize.claim for prize in plan.prizes))
+    if {value is not UNSET for value in terms} != {plan.spec == "draw/2"}:
+        raise Wrong(f"what the plan says of claims does not go with {plan.spec}")
+    if any(prize.claim and fault_of_within(prize.claim.within) for prize in plan.prizes):
+        raise Wrong("the plan gives a time to claim that is none")
     if record.replaces is not None and [prize.quantity for prize in plan.prizes] != [1]:
         raise Wrong("it replaces a winner, but the plan has more than that unit")
     if record.immediate and not isinstance(plan.entropy, NoEntropy):
@@ -462,16 +530,21 @@ def _check_winners(evidence: _Evidence) -> None:
     seed = bytes.fromhex(evidence.record.seed or "")
     passed = evidence.record.passed or ()
     gone = {each.participantId for each in passed}
-    winners, skipped, undrawn = draw_winners(evidence.plan, seed, evidence.entrants, gone)
-    claimed = evidence.record.winners or ()
-    for index, (right, said) in enumerate(zip(winners, claimed, strict=False), 1):
-        if right != said:
-            raise Wrong(f"winner {index} is {_told(right)}, the record says {_told(said)}")
-    _same("the number of winners", len(winners), len(claimed))
+    winners, skipped, undrawn, in_line = draw_winners(evidence.plan, seed, evidence.entrants, gone)
+    said = evidence.record.winners or ()
+    _same_wins("winner", winners, said)
     _same("the number of undrawn units", undrawn, evidence.record.undrawn)
+    _same_wins("alternate", in_line, evidence.record.nextInLine or ())
     if tuple(skipped) != passed:
         raise Wrong("passed does not name exactly those who were passed over, in their order")
-    _check_unawarded(evidence.record.unawarded or (), claimed)
+    _check_unawarded(evidence.record.unawarded or (), said)
+
+
+def _same_wins(what: str, right: Sequence[Win], said: Sequence[Win]) -> None:
+    for index, (computed, claimed) in enumerate(zip(right, said, strict=False), 1):
+        if computed != claimed:
+            raise Wrong(f"{what} {index} is {_told(computed)}, the record says {_told(claimed)}")
+    _same(f"the number of {what}s", len(right), len(said))
 
 
 def _check_unawarded(unawarded: Sequence[Unawarded], winners: Sequence[Win]) -> None:
@@ -484,6 +557,76 @@ def _check_unawarded(unawarded: Sequence[Unawarded], winners: Sequence[Win]) -> 
 
 def _check_record(evidence: _Evidence) -> None:
     _same("SHA-256 of the record", evidence.digest, evidence.record.recordDigest)
+
+
+def _check_claims(evidence: _Evidence) -> None:
+    """Each unit goes to the next in the line of its prize, from who had it and did not take it."""
+    record, claims = evidence.record, _by_prize(evidence.record.claims or ())
+    planned = () if record.plan is None else record.plan.prizes
+    in_order = [each for prize in planned if prize.claim for each in claims.get(prize.id, ())]
+    if in_order != [*(record.claims or ())]:
+        raise Wrong("claims are not of prizes that have to be claimed, in the plan's order")
+    winners, line = _by_prize(record.winners or ()), _by_prize(record.nextInLine or ())
+    lacking = {(each.prizeId, each.participantId) for each in record.unawarded or ()}
+    try:
+        for prize in planned:
+            if prize.claim and prize.id in claims:
+                won = [each.participantId for each in winners.get(prize.id, ())]
+                drawn_at = _time(record.drawnAt)
+                _follow_line(
+                    claims[prize.id],
+                    {id_: drawn_at for id_ in won if (prize.id, id_) not in lacking},
+                    deque(each.participantId for each in line.get(prize.id, ())),
+                    time_to_claim(prize.claim.within),
+                )
+    except (ValueError, OverflowError) as error:
+        raise Wrong(f"a time of claims that is none: {error}") from error
+    _same("SHA-256 of the claims", evidence.claims_digest, record.claimsDigest)
+
+
+_Of = TypeVar("_Of", Win, Unclaimed)
+
+
+def _by_prize(each_of: Sequence[_Of]) -> Mapping[str, Sequence[_Of]]:
+    found: dict[str, list[_Of]] = {}
+    for each in each_of:
+        found.setdefault(each.prizeId, []).append(each)
+    return found
+
+
+def _follow_line(
+    claims: Sequence[Unclaimed],
+    since: dict[str, datetime],
+    line: deque[str],
+    within: timedelta,
+) -> None:
+    """Follow the units of a prize from who did not take them to who is next.
+
+    Args:
+        claims: What was not taken of it, one after the other.
+        since: Who has a unit of it, and since when; changed.
+        line: Who is next; changed.
+        within: How long each has to claim it.
+    """
+    last = max(since.values(), default=None)
+    for each in claims:
+        at, who = _time(each.at), f"{each.participantId} ({each.prizeId})"
+        won_at = since.pop(each.participantId, None)
+        if won_at is None or last is None:
+            raise Wrong(f"{who} did not take what they had not won, or had given up")
+        if at < last:
+            raise Wrong(f"{who} stands after what came later")
+        if (each.settledBy is None) != (each.status == "EXPIRED"):
+            raise Wrong(f"settledBy of {who} does not go with {each.status}")
+        if each.status == "EXPIRED" and at < won_at + within:
+            raise Wrong(f"{who} is EXPIRED before the time was over")
+        for skipped in each.passed:
+            _same("who is next in line", line.popleft() if line else None, skipped.participantId)
+        heir = line.popleft() if line else None
+        _same(f"who takes over from {who}", heir, each.next)
+        if heir is not None:
+            since[heir] = at
+        last = at
 
 
 def _told(win: Win) -> str:
@@ -510,6 +653,9 @@ def remarks_on(record: Record) -> list[str]:
         remarks.append(f"{len(record.passed)} turn(s) went to the next: the account was deleted.")
     if record.undrawn:
         remarks.append(f"{record.undrawn} unit(s) found nobody.")
+    if record.claims:
+        what = _what_of(record.claims)
+        remarks.append(f"{len(record.claims)} time(s) a unit was not taken: {what}.")
     return remarks
 
 
@@ -529,8 +675,21 @@ def _reasons_of(exclusions: Sequence[Exclusion]) -> str:
     return ", ".join(f"“{reason}” ({count})" for reason, count in counts.items())
 
 
+def _what_of(claims: Sequence[Unclaimed]) -> str:
+    """Count what became of units, and who said so."""
+    told = Counter(
+        "not claimed in time"
+        if each.settledBy is None
+        else f"declined by {'the winner' if each.settledBy == 'WINNER' else 'staff for the winner'}"
+        for each in claims
+    )
+    to_the_next = sum(each.next is not None for each in claims)
+    ways = ", ".join(f"{what} ({count})" for what, count in sorted(told.items()))
+    return f"{ways}; {to_the_next} went to the next in line"
+
+
 _STEPS: tuple[tuple[str, str, _Take], ...] = (
-    ("form", "record.json is a record of draw/1", _read_record),
+    ("form", "record.json is a record of draw/1 or draw/2", _read_record),
     ("status", "it shows what its status makes public", _check_status),
     ("times", "the steps were taken in order", _check_times),
     ("commitment", "the secret is the one that was committed to", _check_commitment),
@@ -540,5 +699,6 @@ _STEPS: tuple[tuple[str, str, _Take], ...] = (
     ("seed", "the seed follows from the secret, the plan and the public entropy", _check_seed),
     ("winners", "the winners follow from the seed and the entrants", _check_winners),
     ("record", "nothing in the record was changed since its digest was shown", _check_record),
+    ("claims", "who took over follows from who did not take it", _check_claims),
 )
 _STEPS_OF_DRAWN = ("public", "seed", "winners")

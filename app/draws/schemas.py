@@ -11,7 +11,6 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app.draws.announcing import Terms, WantedPrize
 from app.draws.ranking import (
-    SPEC,
     DrandEntropy,
     Entropy,
     Id,
@@ -19,17 +18,29 @@ from app.draws.ranking import (
     Passed,
     Plan,
     PlannedPrize,
+    Spec,
     TextEntropy,
     TextFormat,
     Units,
     Win,
 )
-from app.draws.record import LONGEST_REASON, Exclusion, LeftOut, Record, Unawarded, sealed
+from app.draws.record import (
+    LONGEST_REASON,
+    Exclusion,
+    LeftOut,
+    Record,
+    Unawarded,
+    Unclaimed,
+    sealed,
+)
+from app.draws.steps import spec_of
 from app.http.bodies import Input, name_of, text_of
 from app.http.envelopes import optional_timestamp, timestamp
 from app.tables import DrawStatus
+from app.winners.schemas import ClaimOut
 
 MOST_PRIZES = 1_000
+MOST_ALTERNATES = 100
 MOST_EXCLUSIONS = 10_000
 LONG_MEMBERS: Mapping[str, Any] = {
     "winners": tuple[Win, ...],
@@ -69,6 +80,9 @@ class AnnouncementInput(Input):
 
     prizes: Annotated[list[PrizeIn], Meta(min_length=1, max_length=MOST_PRIZES)] | None = None
     """In the order of the draw; all that is left, oldest first, when missing."""
+    alternates: Annotated[int, Meta(ge=0, le=MOST_ALTERNATES)] = 0
+    """How many are in line for each prize that has to be claimed, and take over one after the other
+    what is declined or not claimed in time."""
     onePrizeEach: bool = True
     weightKey: Annotated[str, Meta(min_length=1, max_length=100)] | None = None
     """Member of the participants' metadata that says how many tickets each has, 1 to 1000."""
@@ -86,6 +100,7 @@ class AnnouncementInput(Input):
         wanted = self.prizes and tuple(WantedPrize(each.id, each.quantity) for each in self.prizes)
         return Terms(
             prizes=wanted or None,
+            alternates=self.alternates,
             one_prize_each=self.onePrizeEach,
             weight_key=self.weightKey,
             exclusions=self.exclusions,
@@ -124,9 +139,13 @@ class DrawOut(msgspec.Struct, kw_only=True):
     id: str
     roomId: str
     number: int
+    spec: Spec
+    """How it is computed: `draw/2` where something has to be claimed."""
     status: DrawStatus
     commitment: str
     prizes: list[PlannedPrize]
+    alternates: int
+    """How many are in line for each prize that has to be claimed."""
     onePrizeEach: bool
     weightKey: str | None
     entropy: Entropy
@@ -165,9 +184,11 @@ class DrawOut(msgspec.Struct, kw_only=True):
             id=row["id"],
             roomId=row["roomId"],
             number=row["number"],
+            spec=spec_of(row),
             status=DrawStatus(row["status"]),
             commitment=row["commitment"],
-            prizes=msgspec.json.decode(row["prizes"], type=list[PlannedPrize]),
+            prizes=_prizes(row),
+            alternates=row["alternates"] or 0,
             onePrizeEach=row["onePrizeEach"],
             weightKey=row["weightKey"],
             entropy=msgspec.json.decode(row["entropy"], type=Entropy),
@@ -194,7 +215,8 @@ class DrawOut(msgspec.Struct, kw_only=True):
 
 async def made(make: Callable[[asyncpg.Record], MadeT], row: asyncpg.Record) -> MadeT:
     """Make an answer of a draw; a long one beside the requests of others, one after the other."""
-    if sum(len(row[name] or "") for name in ("exclusions", *LONG_MEMBERS)) < LONG_CHARACTERS:
+    names = ("exclusions", "nextInLine", "claims", *LONG_MEMBERS)
+    if sum(len(row[name] or "") for name in names) < LONG_CHARACTERS:
         return make(row)
     return await asyncio.get_running_loop().run_in_executor(_maker, make, row)
 
@@ -211,6 +233,10 @@ class WinOut(msgspec.Struct, kw_only=True):
     """Number of the draw; null for what was awarded by hand."""
     winnerId: str | None
     """Of the award; null where nothing was awarded."""
+    claim: ClaimOut | None
+    """Null where nothing has to be claimed."""
+    takesOverFrom: str | None
+    """The participant who did not take this unit; null for who was drawn first."""
     revokedAt: str | None
     """When it was taken back."""
     redrawnIn: int | None
@@ -226,6 +252,8 @@ class WinOut(msgspec.Struct, kw_only=True):
             prizeName=row["prizeName"],
             drawnIn=row["drawnIn"],
             winnerId=row["winnerId"],
+            claim=ClaimOut.of(row),
+            takesOverFrom=row["takesOverFrom"],
             revokedAt=optional_timestamp(row["revokedAt"]),
             redrawnIn=row["redrawnIn"],
         )
@@ -237,7 +265,8 @@ class WinsOut(msgspec.Struct, kw_only=True):
     replaced: WinOut | None
     """The win that was taken back and that this draw draws again."""
     wins: list[WinOut]
-    """In the order of `winners`, at most 1,000; none before the draw is drawn."""
+    """In the order of `winners`, at most 1,000; none before the draw is drawn. Then who took over
+    what was not claimed, as it came, at most 1,000 as well."""
 
     @classmethod
     def of(cls, rows: Sequence[asyncpg.Record]) -> "WinsOut":
@@ -251,7 +280,7 @@ class WinsOut(msgspec.Struct, kw_only=True):
 def record_of(row: asyncpg.Record) -> Record:
     """Make the public record of a row of draws."""
     record = Record(
-        spec=SPEC,
+        spec=spec_of(row),
         drawId=row["id"],
         roomId=row["roomId"],
         number=row["number"],
@@ -290,10 +319,23 @@ def _late_members(row: asyncpg.Record) -> dict[str, Any]:
         **_long_members(row),
     }
     is_older = row["allowRevoked"] is None
-    return {
+    present = {
         name: value
         for name, value in late.items()
         if not is_older or value is not None or name == "winners"
+    }
+    return present if spec_of(row) == "draw/1" else present | _members_of_claims(row)
+
+
+def _members_of_claims(row: asyncpg.Record) -> dict[str, Any]:
+    """Return the members that draw/2 has alone."""
+    if row["nextInLine"] is None:
+        return {"nextInLine": None, "claims": None}
+    claims = msgspec.json.decode(row["claims"] or "[]", type=list[Unclaimed])
+    place = {prize.id: place for place, prize in enumerate(_prizes(row))}
+    return {
+        "nextInLine": msgspec.json.decode(row["nextInLine"], type=tuple[Win, ...]),
+        "claims": tuple(sorted(claims, key=lambda each: place[each.prizeId])),
     }
 
 
@@ -303,6 +345,10 @@ def _long_members(row: asyncpg.Record) -> dict[str, Any]:
         name: None if row[name] is None else msgspec.json.decode(row[name], type=type_)
         for name, type_ in LONG_MEMBERS.items()
     }
+
+
+def _prizes(row: asyncpg.Record) -> list[PlannedPrize]:
+    return msgspec.json.decode(row["prizes"], type=list[PlannedPrize])
 
 
 def _exclusions(row: asyncpg.Record) -> dict[str, Any]:

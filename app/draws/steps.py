@@ -17,6 +17,7 @@ import asyncpg
 from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, fetchval, in_transaction
 from app.database.versions import VERSION
+from app.draws.ranking import Spec
 from app.errors import AppError, Conflict, NotFound, RoomNotActive, ServiceUnavailable
 from app.metrics import DRAW_SECONDS, DRAW_STEPS
 from app.participants.service import Membership
@@ -77,6 +78,11 @@ async def lock_draw(room_id: str, number: int, *, patiently: bool = False) -> as
     if row is None:
         raise NotFound("There is no such draw in this room.")
     return row
+
+
+def spec_of(row: asyncpg.Record) -> Spec:
+    """Return by which computation a draw is drawn, which its announcement fixed."""
+    return "draw/1" if row["alternates"] is None else "draw/2"
 
 
 async def lock_active_room(member: Membership) -> asyncpg.Record:

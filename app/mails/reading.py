@@ -54,9 +54,10 @@ CONTENTS = f"""
     END AS address) s
     LEFT JOIN LATERAL (
         SELECT x.number, r."isPublic" OR x."wasPublic" AS "isReadable" FROM draws x
-        WHERE x."roomId" = r.id AND x.winners @> jsonb_build_array(jsonb_build_object(
-            'participantId', w."participantId", 'prizeId', w."prizeId"))
-            AND to_jsonb(x.number) = w.metadata -> 'draw'
+        WHERE x."roomId" = r.id AND (x.id = w."drawId"
+            OR x.winners @> jsonb_build_array(jsonb_build_object(
+                'participantId', w."participantId", 'prizeId', w."prizeId"))
+            AND to_jsonb(x.number) = w.metadata -> 'draw')
     ) d ON true
 """
 

@@ -85,7 +85,8 @@ class PrizeController(Controller):
     ) -> Resource[Data[PrizeOut]]:
         """Change a prize. A new quantity keeps what was awarded and can't go below it.
 
-        A new `claim` holds for who wins the prize from now on.
+        A new `claim` holds for who wins the prize from now on; in draws, in those that are
+        announced from now on.
         """
         row = await service.change_prize(member, prize_id, given(data), precondition)
         return Resource(Data(PrizeOut.of(row)), row["version"])

@@ -15,7 +15,7 @@ from app.applications.service import (
     validator_of,
 )
 from app.applications.settings_schema import check_settings
-from app.database.columns import now_ms
+from app.database.columns import now_ms, rfc3339
 from app.database.engine import fetch, fetch_shared, fetchrow, fetchval, jsonb, transaction
 from app.database.listing import Listing, PageRequest
 from app.database.versions import ANY, VERSION, Precondition
@@ -42,11 +42,6 @@ _JOINED = """
 """
 
 
-def _moment(column: str) -> str:
-    """Write a time as `envelopes.timestamp` does."""
-    return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')"
-
-
 # A room of a list as `schemas.RoomOut` shows it. Of a page of 20 rooms, making the JSON here costs
 # PostgreSQL 0.2 ms and spares the server 0.6 ms.
 _LISTED = f"""
@@ -56,7 +51,7 @@ _LISTED = f"""
         'status', x.status, 'isPublic', x."isPublic", 'sendsMail', x."sendsMail",
         'forgetAfter', x."forgetAfter", 'guests', x.guests,
         'createdBy', x."createdBy",
-        'createdAt', {_moment('x."createdAt"')}, 'updatedAt', {_moment('x."updatedAt"')},
+        'createdAt', {rfc3339('x."createdAt"')}, 'updatedAt', {rfc3339('x."updatedAt"')},
         'deletedAt', NULL,
         'organizer', json_build_object('id', o.id,
             'name', {unless_deleted("o", "o.name", f"'{DELETED_PERSON}'")},

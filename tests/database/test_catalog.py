@@ -244,6 +244,8 @@ DRAW_COLUMNS = {
     "passed": JSON_OR_NULL,
     "unawarded": JSON_OR_NULL,
     "idempotencyKey": TEXT_OR_NULL,
+    "alternates": Column("integer", nullable=True),
+    "nextInLine": JSON_OR_NULL,
 }
 
 
@@ -255,10 +257,12 @@ def draw_tables(found: Catalog) -> dict[str, Table]:
         if name.endswith("_check")
     }
     assert sorted(checks) == [
+        "draws_alternates_check",
         "draws_cancelled_check",
         "draws_closed_check",
         "draws_commitment_check",
         "draws_drawn_check",
+        "draws_nextInLine_check",
         "draws_number_check",
         "draws_ready_check",
         "draws_secret_check",
@@ -301,7 +305,43 @@ def draw_tables(found: Catalog) -> dict[str, Table]:
                 ),
             },
         ),
+        "draw_claims": draw_claims(),
     }
+
+
+def draw_claims() -> Table:
+    key = '("drawId", "prizeId", {})'
+    return Table(
+        {
+            "drawId": text(),
+            "prizeId": text(),
+            "number": Column("integer"),
+            "participantId": text(),
+            "status": text(),
+            "settledBy": TEXT_OR_NULL,
+            "at": time(),
+            "passed": Column("jsonb", default="'[]'::jsonb"),
+            "next": TEXT_OR_NULL,
+        },
+        {
+            f"draw_claims_{name}_key": f"UNIQUE btree {key.format(column)}"
+            for name, column in (("participantId", '"participantId"'), ("next", "next"))
+        },
+        {
+            "draw_claims_pkey": f"PRIMARY KEY {key.format('number')}",
+            "draw_claims_drawId_fkey": (
+                'FOREIGN KEY ("drawId") REFERENCES draws(id) ON UPDATE CASCADE ON DELETE RESTRICT'
+            ),
+            "draw_claims_number_check": "CHECK ((number >= 1))",
+            "draw_claims_status_check": (
+                "CHECK ((status = ANY (ARRAY['DECLINED'::text, 'EXPIRED'::text])))"
+            ),
+            "draw_claims_settledBy_check": (
+                """CHECK ((((status = 'EXPIRED'::text) = ("settledBy" IS NULL)) AND """
+                """("settledBy" = ANY (ARRAY['WINNER'::text, 'STAFF'::text]))))"""
+            ),
+        },
+    )
 
 
 async def read(dsn: str) -> Catalog:
@@ -374,6 +414,13 @@ def add_claims(prizes: Table, winners: Table) -> None:
         'false) = ("claimSettledBy" IS NOT NULL)) AND (("deletedAt" IS NOT NULL) OR '
         """COALESCE(("claimStatus" <> ALL (ARRAY['DECLINED'::text, 'EXPIRED'::text])), """
         "true))))"
+    )
+    winners.columns["drawId"] = TEXT_OR_NULL
+    winners.constraints["winners_drawId_check"] = (
+        'CHECK ((("drawId" IS NULL) OR ("claimStatus" IS NOT NULL)))'
+    )
+    winners.constraints["winners_drawId_fkey"] = (
+        'FOREIGN KEY ("drawId") REFERENCES draws(id) ON UPDATE CASCADE ON DELETE RESTRICT'
     )
     winners.indexes["winners_claimBy_idx"] = (
         """btree ("claimBy") WHERE (("claimStatus" = 'PENDING'::text) AND """
@@ -551,7 +598,9 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
     assert differences(expected, found) == []
 
 
-OF_OURS = ("draws", "draw_entrants", "quizzes", "rounds", "answers", "invitations")
+OF_OURS = (
+    *("draws", "draw_entrants", "draw_claims", "quizzes", "rounds", "answers", "invitations"),
+)
 """Tables that we added, with triggers."""
 
 

@@ -103,6 +103,7 @@ async def weigh(participant_id: str, metadata: Any) -> None:
 def terms(**changes: Any) -> Terms:
     defaults: dict[str, Any] = {
         "prizes": None,
+        "alternates": 0,
         "one_prize_each": True,
         "weight_key": None,
         "exclusions": (),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from app.draws.drand import randomness_of
@@ -20,7 +21,16 @@ from app.draws.ranking import (
     entrants_text,
     seed_of,
 )
-from app.draws.record import Exclusion, LeftOut, Record, Revoked, Unawarded, sealed
+from app.draws.record import (
+    Exclusion,
+    LeftOut,
+    Record,
+    Revoked,
+    Skipped,
+    Unawarded,
+    Unclaimed,
+    sealed,
+)
 from app.tables import DrawStatus
 from tests.draws import vectors
 
@@ -34,9 +44,9 @@ LEFT_OUT = LeftOut(("ike",), (), ("lou", "mia"), ("ned",))
 def drawn(plan: Plan = vectors.FIRST, public: bytes = b"", signature: str | None = None) -> Record:
     """Return a record as draws left it before there was a status READY."""
     seed = seed_of(vectors.SECRET, plan.canonical(), public)
-    winners, _, undrawn = draw_winners(plan, seed, vectors.ENTRANTS)
+    winners, _, undrawn, in_line = draw_winners(plan, seed, vectors.ENTRANTS)
     record = Record(
-        spec="draw/1",
+        spec=plan.spec,
         drawId=plan.drawId,
         roomId=plan.roomId,
         number=1,
@@ -59,7 +69,9 @@ def drawn(plan: Plan = vectors.FIRST, public: bytes = b"", signature: str | None
         seed=seed.hex(),
         winners=tuple(winners),
         undrawn=undrawn,
+        nextInLine=UNSET if plan.spec == "draw/1" else tuple(in_line),
         recordDigest="",
+        claims=UNSET if plan.spec == "draw/1" else (),
     )
     return sealed(record)
 
@@ -82,7 +94,7 @@ def complete(record: Record, **changes: Any) -> Record:
 def passed_over(gone: set[str], plan: Plan = vectors.FIRST, public: bytes = b"") -> Record:
     """Return the record of a draw that passed over those who were gone."""
     seed = seed_of(vectors.SECRET, plan.canonical(), public)
-    winners, passed, undrawn = draw_winners(plan, seed, vectors.ENTRANTS, gone)
+    winners, passed, undrawn, _ = draw_winners(plan, seed, vectors.ENTRANTS, gone)
     return complete(
         drawn(plan, public), winners=tuple(winners), passed=tuple(passed), undrawn=undrawn
     )
@@ -96,6 +108,47 @@ def unawarded() -> Record:
         Unawarded(third.prizeId, third.participantId, third.place, "NO_STOCK"),
     )
     return complete(drawn(), unawarded=why)
+
+
+def unclaimed(prize: str, who: str, at: str, heir: str | None, **changes: Any) -> Unclaimed:
+    """Return what somebody let pass; declined by themselves."""
+    said: dict[str, Any] = {"status": "DECLINED", "settledBy": "WINNER", "passed": ()}
+    return Unclaimed(prizeId=prize, participantId=who, at=at, next=heir, **said | changes)
+
+
+EXPIRED: dict[str, Any] = {"status": "EXPIRED", "settledBy": None}
+
+
+def claiming() -> Record:
+    """Return the record of a draw of which every unit that can be was passed on."""
+    claims = (
+        unclaimed("p1", "bob", "2023-09-16T12:30:00.000Z", "carol"),
+        # A week after that, to the millisecond.
+        unclaimed("p1", "carol", "2023-09-23T12:30:00.000Z", None, **EXPIRED),
+        unclaimed("p2", "éva", "2023-09-18T00:00:00.000Z", "dave", **EXPIRED),
+    )
+    return complete(drawn(vectors.FIRST_CLAIMING), claims=claims)
+
+
+def claiming_dice() -> Record:
+    """Return the record of a draw in which somebody in line was passed over."""
+    skipped = (Skipped("éva", "HOLDS_PRIZE"), Skipped("dave", "GONE"))
+    at = "2023-09-17T12:00:00.000Z"
+    claims = (unclaimed("p1", "carol", at, "bob", settledBy="STAFF", passed=skipped),)
+    return complete(drawn(vectors.SECOND_CLAIMING, vectors.DRAWS[1][1]), claims=claims)
+
+
+def claiming_cancelled(*, early: bool = False) -> Record:
+    """Return the record of a draw/2 that was cancelled."""
+    record = complete(
+        cancelled(), spec="draw/2", nextInLine=None, claims=None, plan=vectors.FIRST_CLAIMING
+    )
+    record = changed(record, planDigest=digest(vectors.FIRST_CLAIMING.canonical()))
+    return (
+        changed(record, closedAt=None, plan=None, planDigest=None, leftOut=None)
+        if early
+        else record
+    )
 
 
 def dice() -> Record:
@@ -119,8 +172,13 @@ def of_every_later_kind() -> list[tuple[Record, bytes]]:
         *(unawarded(), dice(), redrawn()),
         complete(drawn_again(), allowRevoked=True),
         *(complete(cancelled()), complete(cancelled(), immediate=True)),
+        *(claiming(), claiming_dice(), complete(drawn(vectors.FIRST_CLAIMING))),
+        claiming_cancelled(),
     )
-    unlisted = (complete(short_of_entrants()), complete(cancelled_early()))
+    unlisted = (
+        *(complete(short_of_entrants()), complete(cancelled_early())),
+        claiming_cancelled(early=True),
+    )
     return [(record, ENTRANTS_TXT) for record in listed] + [(record, b"") for record in unlisted]
 
 

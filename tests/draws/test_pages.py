@@ -33,7 +33,7 @@ from app.draws.record import Record
 from tests.conftest import fresh_database
 from tests.draws import records, vectors
 from tests.draws.conftest import Stage
-from tests.draws.test_record import LATER_ACCUSATIONS
+from tests.draws.test_record import CLAIMS_ACCUSATIONS, LATER_ACCUSATIONS
 from tests.server import Server, serving
 from tests.waiting import eventually
 
@@ -488,6 +488,44 @@ async def test_a_drawn_page_tells_what_went_into_the_draw(
     await expect(page.locator("#chosen")).to_be_empty()
 
 
+async def test_who_takes_over_what_is_not_claimed_is_shown_with_both_names(
+    page: Page, server: Server, organizer: httpx.AsyncClient
+) -> None:
+    room = await opened(organizer)
+    [cake] = (await organizer.get(f"{room}/prizes")).json()["data"]
+    claim = {"claim": {"within": "P1DT12H"}}
+    await ok(organizer.patch(f"{room}/prizes/{cake['id']}", json=claim))
+    await joined(organizer, room, "Ann")
+    await joined(organizer, room, "Ben")
+    await ok(organizer.post(f"{room}/draws", json={"alternates": 1}))
+    await page.goto(f"{server.url}{room}/draws/1")
+    await expect(page.locator("#prizes li")).to_have_text(
+        [re.compile("^Cake . 1, to be claimed within 1 day 12 hours$")]
+    )
+    await ok(organizer.post(f"{room}/draws/1/close"))
+    await ok(organizer.post(f"{room}/draws/1/draw"))
+    await expect(page.locator("#winners li small")).to_contain_text(["To be claimed by"])
+
+    [first] = (await organizer.get(f"{room}/winners")).json()["data"]
+    names = [first["participant"]["user"]["name"]]
+    names.append("Ann" if names == ["Ben"] else "Ben")
+    await ok(organizer.post(f"{room}/winners/{first['id']}/decline"))
+    items = page.locator("#winners li")
+    declined = f"{names[0]}Declined by staff: goes to {names[1]}."
+    await expect(items.first).to_have_text(declined)
+    await expect(items.last).to_contain_text(f"{names[1]}Takes over from {names[0]}.To be claimed")
+    [second] = (await organizer.get(f"{room}/winners")).json()["data"]
+    await ok(organizer.post(f"{room}/winners/{second['id']}/claim"))
+    await expect(items.last).to_contain_text("Claimed.")
+
+    await page.goto(f"{server.url}/verify?draw={room}/draws/1")
+    await expect(page.locator("#verdict")).to_have_text(GOOD)
+    await expect(page.locator("#winners b")).to_have_text([f"Cake → {name}" for name in names])
+    shown = page.locator("#winners li span")
+    await expect(shown.first).to_contain_text("declined by staff for them: goes to")
+    await expect(shown.last).to_contain_text("takes over from")
+
+
 async def test_what_was_taken_back_keeps_its_winner_s_name_and_leads_on(
     page: Page, server: Server, organizer: httpx.AsyncClient
 ) -> None:
@@ -712,7 +750,7 @@ async def test_the_page_finds_what_the_command_finds_of_what_came_later(page: Pa
             msgspec.json.encode(records.changed(record, **changes)),
             b"" if record.plan is None else records.ENTRANTS_TXT,
         )
-        for record, _, changes, _ in LATER_ACCUSATIONS
+        for record, _, changes, _ in [*LATER_ACCUSATIONS, *CLAIMS_ACCUSATIONS]
     ]
     assert set(await _verdicts(page, pairs)) == {BAD}
 

@@ -68,6 +68,36 @@ def test_a_draw_is_the_vectors(
     assert outcome.undrawn == 0
 
 
+@pytest.mark.parametrize(
+    ("plan", "public", "size", "plan_digest", "seed", "winners", "in_line"), vectors.CLAIMING_DRAWS
+)
+def test_a_draw_with_claims_is_the_vectors(
+    plan: Plan,
+    public: bytes,
+    size: int,
+    plan_digest: str,
+    seed: str,
+    winners: list[tuple[str, str]],
+    in_line: list[tuple[str, str]],
+) -> None:
+    assert (len(plan.canonical()), digest(plan.canonical())) == (size, plan_digest)
+    computed = seed_of(vectors.SECRET, plan.canonical(), public)
+    assert computed.hex() == seed
+    outcome = draw_winners(plan, computed, vectors.ENTRANTS)
+    drawn = [(win.prizeId, win.participantId) for win in outcome.winners]
+    assert drawn == winners
+    assert [(win.prizeId, win.participantId) for win in outcome.next_in_line] == in_line
+
+
+def test_the_line_goes_on_after_the_last_winner_of_all_and_passes_who_is_gone() -> None:
+    outcome = draw_winners(vectors.FIRST_CLAIMING, bytes(32), vectors.ENTRANTS)
+    assert [win.place for win in (*outcome.winners, *outcome.next_in_line)] == [1, 2, 3, 4, 5]
+    gone = {outcome.winners[0].participantId, outcome.next_in_line[0].participantId}
+    without = draw_winners(vectors.FIRST_CLAIMING, bytes(32), vectors.ENTRANTS, gone)
+    assert [win.place for win in (*without.winners, *without.next_in_line)] == [2, 3, 5]
+    assert [(each.prizeId, each.place) for each in without.passed] == [("p1", 1), ("p3", 4)]
+
+
 def test_places_count_through_all_prizes_or_within_each() -> None:
     through, within = (
         [win.place for win in draw_winners(plan, bytes(32), vectors.ENTRANTS).winners]

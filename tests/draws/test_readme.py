@@ -5,7 +5,9 @@ import json
 import random
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +16,7 @@ from playwright._impl._driver import compute_driver_executable
 
 from app.draws.ranking import Win
 from app.draws.record import Record
-from tests.draws import records
+from tests.draws import records, vectors
 
 README = Path(__file__).parents[2] / "app/draws/README.md"
 NODE, _ = compute_driver_executable()
@@ -44,7 +46,12 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("record", records.all_drawn(), ids=["none", "text", "drand"])
+CLAIMING = [records.claiming(), records.claiming_dice()]
+
+
+@pytest.mark.parametrize(
+    "record", [*records.all_drawn(), *CLAIMING], ids=["none", "text", "drand", "claims", "passed"]
+)
 def test_a_true_record_checks_out(tmp_path: Path, record: Record) -> None:
     done = checked(tmp_path, record)
     assert done.stdout == "This draw checks out.\n", done.stderr
@@ -131,7 +138,7 @@ for (const pair of JSON.parse(readFileSync("pairs.json", "utf8"))) {
 def test_no_changed_byte_checks_out(tmp_path: Path) -> None:
     chance = random.Random(5)  # noqa: S311 - must repeat
     pairs, expected = [], []
-    for record in records.all_drawn():
+    for record in [*records.all_drawn(), records.claiming_dice()]:
         true = (msgspec.json.encode(record), records.ENTRANTS_TXT)
         twice = (true[0][:-1] + b',"number":1}', true[1])
         forged = [*records.mutations(*true, chance)]
@@ -146,5 +153,12 @@ def test_no_changed_byte_checks_out(tmp_path: Path) -> None:
     assert len(expected) > 4_000
 
 
+@pytest.mark.parametrize("vector", [*vectors.DRAWS, *vectors.CLAIMING_DRAWS])
+def test_the_vectors_are_told(vector: Sequence[Any]) -> None:
+    _, _, size, plan_digest, seed, *_ = vector
+    for told in (f"| {size} bytes |", f"| `{plan_digest}` |", f"| `{seed}` |"):
+        assert told in README.read_text()
+
+
 def test_the_script_is_short() -> None:
-    assert len(script().splitlines()) <= 33
+    assert len(script().splitlines()) <= 54

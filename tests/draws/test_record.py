@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from app.draws.ranking import Passed, Win, digest, entrants_text
+from app.draws.ranking import Passed, Plan, PlannedPrize, Win, digest, entrants_text
 from app.draws.record import (
     UNCOVERED,
     Check,
@@ -21,13 +21,16 @@ from app.draws.record import (
     Record,
     Revoked,
     Unawarded,
+    Unclaimed,
     check,
 )
+from app.prizes.claims import ClaimTerms
 from app.tables import DrawStatus
 from tests.draws import records, vectors
 from tests.draws.records import ENTRANTS_TXT, mutations
 
 CAME_LATER = {"readyAt", "allowRevoked", "leftOut", "passed", "unawarded"}
+OF_CLAIMS = {"nextInLine", "claims", "claimsDigest"}
 DRAWN_STEPS = ["public", "seed", "winners"]
 STEPS = ["form", "status", "times", "commitment", "entrants", "plan", *DRAWN_STEPS, "record"]
 
@@ -200,7 +203,8 @@ def test_what_is_no_record_is_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize("name", Record.__struct_fields__)
 def test_every_member_matters(name: str) -> None:
-    document = msgspec.json.decode(msgspec.json.encode(records.complete(records.all_drawn()[2])))
+    record = records.claiming() if name in OF_CLAIMS else records.complete(records.all_drawn()[2])
+    document = msgspec.json.decode(msgspec.json.encode(record))
     others: tuple[Any, ...] = (None, "", "x", 0, 7, [], {}, True)
     for other in others:
         if document[name] != other:
@@ -211,7 +215,7 @@ def test_every_member_matters(name: str) -> None:
     del document[name]
     without = check(msgspec.json.encode(document), ENTRANTS_TXT)
     assert not without.passed
-    assert (len(without.steps) == 1) is (name not in CAME_LATER)
+    assert (len(without.steps) == 1) is (name not in CAME_LATER | OF_CLAIMS)
 
 
 def test_the_same_data_in_another_form_passes() -> None:
@@ -259,7 +263,7 @@ def test_true_records_of_every_kind_pass(record: Record, entrants_txt: bytes) ->
 
 def test_records_of_before_have_no_member_that_came_later() -> None:
     document = json.loads(msgspec.json.encode(DRAWN))
-    assert not CAME_LATER & document.keys()
+    assert not (CAME_LATER | OF_CLAIMS) & document.keys()
 
 
 LATER = records.complete(DRAWN)
@@ -305,6 +309,108 @@ def test_the_first_wrong_step_is_named_of_what_came_later(
     entrants_txt = b"" if record.plan is None else ENTRANTS_TXT
     name, told = fault(forged, entrants_txt)
     assert (name, sentence in told) == (step, True), told
+
+
+CLAIMING, PASSING = records.claiming(), records.claiming_dice()
+BOB_GAVE_UP, CAROL_WAS_LATE, EVA_WAS_LATE = CLAIMING.claims or ()
+[CAROL_GAVE_UP] = PASSING.claims or ()
+TOO_EARLY = "2023-09-23T12:29:59.999Z"
+PLAN_2 = vectors.FIRST_CLAIMING
+
+
+def of_claims(*claims: Unclaimed) -> dict[str, Any]:
+    return {"claims": claims}
+
+
+def with_plan(plan: Plan) -> dict[str, Any]:
+    return {"plan": plan, "planDigest": digest(plan.canonical())}
+
+
+CLAIMS_ACCUSATIONS: list[tuple[Record, str, dict[str, Any], str]] = [
+    (CLAIMING, "status", {"spec": "draw/1"}, "do not go with draw/1"),
+    (LATER, "status", {"spec": "draw/2"}, "do not go with draw/2"),
+    (CLAIMING, "status", {"nextInLine": None}, "do not go with DRAWN"),
+    (CLAIMING, "status", {"claims": None}, "do not go with DRAWN"),
+    (CLAIMING, "status", {"claims": UNSET}, "do not go with draw/2"),
+    (CLAIMING, "status", {"allowRevoked": UNSET}, "allowRevoked is missing"),
+    (records.claiming_cancelled(), "status", {"claims": ()}, "do not go with CANCELLED"),
+    (CLAIMING, "plan", with_plan(vectors.FIRST), "the plan's spec is draw/1"),
+    (CLAIMING, "plan", with_plan(replace(PLAN_2, alternates=UNSET)), "does not go with draw/2"),
+    (
+        *(CLAIMING, "plan"),
+        with_plan(replace(PLAN_2, prizes=(*PLAN_2.prizes[:2], PlannedPrize("p3", 1)))),
+        "does not go with draw/2",
+    ),
+    (LATER, "plan", with_plan(replace(vectors.FIRST, alternates=0)), "does not go with draw/1"),
+    (
+        *(CLAIMING, "plan"),
+        with_plan(replace(PLAN_2, prizes=(PlannedPrize("p1", 3, ClaimTerms("P999D")),))),
+        "a time to claim that is none",
+    ),
+    (CLAIMING, "winners", {"nextInLine": (CLAIMING.nextInLine or ())[::-1]}, "alternate 1 is"),
+    (CLAIMING, "winners", {"nextInLine": ()}, "the number of alternates is 2"),
+    (CLAIMING, "claims", of_claims(EVA_WAS_LATE, BOB_GAVE_UP), "in the plan's order"),
+    (CLAIMING, "claims", of_claims(replace(BOB_GAVE_UP, prizeId="p3")), "in the plan's order"),
+    (CLAIMING, "claims", of_claims(replace(BOB_GAVE_UP, prizeId="p9")), "in the plan's order"),
+    (CLAIMING, "claims", of_claims(replace(BOB_GAVE_UP, participantId="éva")), "had not won"),
+    (CLAIMING, "claims", of_claims(CAROL_WAS_LATE), "carol (p1) did not take what they had not"),
+    (CLAIMING, "claims", of_claims(BOB_GAVE_UP, BOB_GAVE_UP), "had given up"),
+    (CLAIMING, "claims", of_claims(replace(BOB_GAVE_UP, next="dave")), "from bob (p1) is carol"),
+    (CLAIMING, "claims", of_claims(replace(BOB_GAVE_UP, next=None)), "from bob (p1) is carol"),
+    (
+        *(CLAIMING, "claims"),
+        of_claims(BOB_GAVE_UP, replace(CAROL_WAS_LATE, next="dave")),
+        "from carol (p1) is None",
+    ),
+    (
+        *(CLAIMING, "claims"),
+        of_claims(BOB_GAVE_UP, replace(CAROL_WAS_LATE, at=TOO_EARLY)),
+        "EXPIRED before the time was over",
+    ),
+    (
+        *(CLAIMING, "claims"),
+        of_claims(replace(BOB_GAVE_UP, status="EXPIRED", settledBy=None)),
+        "EXPIRED before the time was over",
+    ),
+    (CLAIMING, "claims", of_claims(replace(BOB_GAVE_UP, settledBy=None)), "does not go with"),
+    (CLAIMING, "claims", of_claims(replace(EVA_WAS_LATE, settledBy="STAFF")), "does not go with"),
+    (
+        *(CLAIMING, "claims"),
+        of_claims(replace(BOB_GAVE_UP, at="2023-09-16T11:59:59.999Z")),
+        "stands after what came later",
+    ),
+    (CLAIMING, "claims", of_claims(replace(BOB_GAVE_UP, at="2023-02-30T12:00:00.000Z")), "is none"),
+    (PASSING, "claims", of_claims(replace(CAROL_GAVE_UP, passed=())), "from carol (p1) is éva"),
+    (
+        *(PASSING, "claims"),
+        of_claims(replace(CAROL_GAVE_UP, passed=CAROL_GAVE_UP.passed[::-1])),
+        "who is next in line is éva",
+    ),
+    (
+        *(PASSING, "claims"),
+        of_claims(replace(CAROL_GAVE_UP, passed=CAROL_GAVE_UP.passed * 2)),
+        "who is next in line is bob",
+    ),
+]
+
+
+@pytest.mark.parametrize(("record", "step", "changes", "sentence"), CLAIMS_ACCUSATIONS)
+def test_the_first_wrong_step_is_named_of_claims(
+    record: Record, step: str, changes: dict[str, Any], sentence: str
+) -> None:
+    name, told = fault(records.changed(record, **changes))
+    assert (name, sentence in told) == (step, True), told
+
+
+def test_claims_have_a_digest_of_their_own_and_leave_the_records() -> None:
+    fresh = records.changed(CLAIMING, claims=())
+    assert fresh.recordDigest == CLAIMING.recordDigest
+    assert fresh.claimsDigest != CLAIMING.claimsDigest
+    assert checked(fresh).passed
+    forged = replace(CLAIMING, claims=(replace(BOB_GAVE_UP, settledBy="STAFF"),))
+    assert fault(forged)[1].startswith("SHA-256 of the claims")
+    cancelled = replace(records.claiming_cancelled(), claimsDigest="00" * 32)
+    assert fault(cancelled)[0] == "claims"
 
 
 def test_who_was_gone_is_skipped_and_keeps_the_place() -> None:

@@ -45,6 +45,8 @@ async def test_winners_are_named_in_their_order(stage: Stage) -> None:
             "prizeName": win["prizeId"],
             "drawnIn": 1,
             "winnerId": awards[win["participantId"], win["prizeId"]],
+            "claim": None,
+            "takesOverFrom": None,
             "revokedAt": None,
             "redrawnIn": None,
         }
