@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from app.claims.passing import pass_on
 from app.database.audit import acting
-from app.database.caller import called_by
 from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.errors import Conflict, Forbidden, NotFound
@@ -29,7 +28,8 @@ _NOW = f"""GREATEST({CLOCK}, CASE WHEN $2 = 'EXPIRED' THEN w."claimBy" END,
     (SELECT max(c.at) FROM draw_claims c
      WHERE c."drawId" = w."drawId" AND c."prizeId" = w."prizeId"))"""
 _PENDING = '"claimStatus" = \'PENDING\' AND "deletedAt" IS NULL'
-_IS_OVERDUE = f'{_PENDING} AND "claimBy" <= {CLOCK}'
+# Of the transaction's time, which an index can be searched by; it is asked again when it is ended.
+_IS_OVERDUE = f'{_PENDING} AND "claimBy" <= now()'
 
 
 async def confirm(member: Membership, winner_id: str) -> None:
@@ -195,18 +195,14 @@ async def expire(prize_id: str) -> int:
 
     Who confirms or declines at the last moment is waited for, and what they did stays.
     """
-    with called_by(EXPIRING_JOB):
-        async with transaction():
-            return await _expire(prize_id)
-
-
-async def _expire(prize_id: str) -> int:
-    if not await _lock_prize(prize_id):
-        return 0
-    rows = await fetch(
-        f'SELECT id FROM winners WHERE "prizeId" = $1 AND {_IS_OVERDUE} '
-        f'ORDER BY "claimBy", id LIMIT {MOST_AT_ONCE}',
-        prize_id,
-    )
-    winners = [row["id"] for row in rows]
-    return await _end(prize_id, winners, f'"claimBy" <= {CLOCK}', ClaimStatus.EXPIRED, None)
+    async with transaction():
+        if not await _lock_prize(prize_id):
+            return 0
+        rows = await fetch(
+            f'SELECT id FROM winners WHERE "prizeId" = $1 AND {_IS_OVERDUE} '
+            f'ORDER BY "claimBy", id LIMIT {MOST_AT_ONCE}',
+            prize_id,
+        )
+        winners, when = [row["id"] for row in rows], f'"claimBy" <= {CLOCK}'
+        async with acting(EXPIRING_JOB, "expire win"):
+            return await _end(prize_id, winners, when, ClaimStatus.EXPIRED, None)

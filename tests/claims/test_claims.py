@@ -270,6 +270,8 @@ async def test_what_expires_while_a_draw_is_open_is_told_of_the_job(
     )
     assert {row["actor"] for row in rows[1:]} == {EXPIRING_JOB}
     assert '"claimWithin": "P1D"' in rows[0]["after"]
+    ended = "SELECT actor FROM audit_log WHERE action = 'expire win' AND \"rowId\" = $1"
+    assert await fetchval(ended, win.row["id"]) == EXPIRING_JOB
 
 
 @pytest.mark.parametrize(
