@@ -48,6 +48,15 @@ class ParticipantRole(StrEnum):
     VIEWER = "VIEWER"
 
 
+class ShowName(StrEnum):
+    """How somebody is called before who does not moderate the room."""
+
+    FULL = "FULL"
+    INITIALS = "INITIALS"
+    """The first letters of the first and the last word: A. J."""
+    NONE = "NONE"
+
+
 class TaskOutcome(StrEnum):
     """How a run of a maintenance job ended, or that it has not."""
 
@@ -242,6 +251,11 @@ class Room(SoftDeletable, tablename="rooms"):
     deletedAt = Moment(null=True, default=None)
     publicUntil = Moment(null=True, default=None, help_text="When it last ceased to be public.")
     sendsMail = Boolean(default=True, help_text="Whether mails go out of it.")
+    showName = Text(
+        null=True,
+        default=None,
+        help_text="How people are called who choose nothing; null: initials where it is public.",
+    )
     forgetAfter = Text(
         null=True, default=None, help_text="How long after its end its people are forgotten: P30D."
     )
@@ -287,6 +301,11 @@ class Participant(SoftDeletable, tablename="participants"):
     )
     erasedAt = Moment(
         null=True, default=None, help_text="When all that was personal here became blank."
+    )
+    showName = Text(
+        null=True,
+        default=None,
+        help_text="How they want to be called here; null: as the room has it.",
     )
 
     @classmethod

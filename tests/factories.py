@@ -102,6 +102,7 @@ async def room(
         "appId": app_id or (await app())["appId"],
         "appSettings": jsonb(SETTINGS),
         "status": "ACTIVE",
+        "showName": "FULL",
         "createdBy": organizer["id"],
         "updatedAt": now(),
     }

@@ -86,9 +86,12 @@ class ParticipantController(Controller):
         """
         if data is None or data.is_oneself:
             _refuse_privileges(data)
-            row, is_new = await join(member, None if data is None else data.metadata)
+            said = data or ParticipantInput()
+            row, is_new = await join(member, said.metadata, show_name=said.showName)
         else:
             member.require(HELD_FROM[Right.MANAGE_PARTICIPANTS])
+            if data.showName is not None:
+                raise ValidationFailed.at({"$.showName": "Only they choose it, on joining."})
             newcomer = newcomer_of(data)
             await spend_addresses(request, member.user_id, int(newcomer.email is not None))
             row, is_new = await bulk.add_participant(member, newcomer)
@@ -138,7 +141,7 @@ class ParticipantController(Controller):
 
     @patch(
         "/{participant_id:str}",
-        guards=[in_room(Right.MANAGE_PARTICIPANTS, strictly=True)],
+        guards=[in_room(Right.LEAVE, strictly=True)],
         security=[{"bearer": []}],
         responses=refusals(Conflict, RoomClosed),
         summary="Change a participant",
@@ -150,7 +153,11 @@ class ParticipantController(Controller):
         data: JSONBody[ParticipantChange],
         precondition: NamedDependency[Precondition],
     ) -> Resource[Data[ParticipantOut]]:
-        """Change somebody's role or metadata, as a moderator or above.
+        """Change somebody's role or metadata, as a moderator or above, or `showName` of oneself.
+
+        That says how one is called before who does not moderate the room, in lists, on screens, in
+        files and events: `FULL`, `INITIALS` ("A. J."), `NONE`, or null for what the room has. It is
+        possible in a closed room too.
 
         Of the metadata, what somebody said of themselves stays theirs while it is sent unchanged,
         and what is left out goes.

@@ -1,7 +1,7 @@
 """Joining a room: entering it, coming back, or taking up what one was brought in for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
@@ -11,7 +11,7 @@ from app.database.ids import new_id
 from app.errors import Conflict, InvalidToken, Unauthorized, ValidationFailed
 from app.participants.roles import Rank
 from app.participants.service import Membership, find_participant, membership
-from app.tables import ParticipantRole, Room, User
+from app.tables import ParticipantRole, Room, ShowName, User
 
 MOST_SAID_BYTES = 16 * 1024
 """Of what somebody says of themselves, however often they come back."""
@@ -21,6 +21,7 @@ async def join(
     member: Membership,
     metadata: Mapping[str, Any] | None = None,
     *,
+    show_name: ShowName | None = None,
     invited_as: ParticipantRole | None = None,
 ) -> tuple[asyncpg.Record, bool]:
     """Enter a public room as PARTICIPANT, or come back to it. True when it is the first time.
@@ -31,6 +32,7 @@ async def join(
     Args:
         member: Who joins.
         metadata: What they say of themselves, beside what they said before.
+        show_name: How they want to be called; None: as they chose before, or as the room has it.
         invited_as: The role that an invitation gives them; it lets into private rooms, too.
 
     Raises:
@@ -44,7 +46,7 @@ async def join(
         raise Unauthorized
     async with transaction():
         address = await lock_person(member.user_id)
-        said = jsonb(metadata)
+        said = _Said(jsonb(metadata), show_name)
         entered = await _enter(member, address, said, invited_as)
         if entered is None:
             taken_up = await _take_up(member, member.user_id, address, said, invited_as)
@@ -54,6 +56,14 @@ async def join(
         if entered is None:
             raise _IN_ALREADY
         return await find_participant(member, entered), True
+
+
+class _Said(NamedTuple):
+    """What somebody who joins says of themselves."""
+
+    metadata: str | None
+    """As JSON."""
+    show_name: ShowName | None
 
 
 _IN_ALREADY = Conflict("This person is in the room already.")
@@ -80,10 +90,7 @@ async def lock_person(user_id: str) -> str | None:
 
 
 async def _enter(
-    member: Membership,
-    address: str | None,
-    said: str | None,
-    invited_as: ParticipantRole | None,
+    member: Membership, address: str | None, said: _Said, invited_as: ParticipantRole | None
 ) -> str | None:
     """Insert the membership of who has none yet, and is expected by nobody; None otherwise.
 
@@ -91,8 +98,8 @@ async def _enter(
     """
     row_id: str | None = await fetchval(
         'INSERT INTO participants (id, "userId", "roomId", role, email, "ownMetadata", '
-        '"joinedAt", "acceptedAt", "updatedAt") '
-        'SELECT $1, $2, r.id, $7::text::"ParticipantRole", $4, $6, now(), now(), now() '
+        '"showName", "joinedAt", "acceptedAt", "updatedAt") '
+        'SELECT $1, $2, r.id, $8::text::"ParticipantRole", $4, $6, $7, now(), now(), now() '
         f"FROM {Room.alive()} r WHERE r.id = $3 AND r.status IN ('DRAFT', 'ACTIVE') "
         'AND (r."isPublic" OR $5) FOR SHARE ON CONFLICT DO NOTHING RETURNING id',
         new_id(),
@@ -100,7 +107,7 @@ async def _enter(
         member.room_id,
         address,
         member.rank is not Rank.OUTSIDER or invited_as is not None,
-        said,
+        *said,
         invited_as or ParticipantRole.PARTICIPANT,
     )
     return row_id
@@ -110,7 +117,7 @@ async def _take_up(
     member: Membership,
     user_id: str,
     address: str | None,
-    said: str | None,
+    said: _Said,
     invited_as: ParticipantRole | None,
 ) -> str | None:
     """Join by the row that one has in the room already, or that waits for one's address.
@@ -160,7 +167,7 @@ async def _accept(
     given: Sequence[asyncpg.Record],
     user_id: str,
     address: str | None,
-    said: str | None,
+    said: _Said,
     role: ParticipantRole,
 ) -> str:
     """Make a row somebody's who is in the room by their own will.
@@ -170,13 +177,14 @@ async def _accept(
         given: The rows that say as what, those before the others; the kept one is the last.
         user_id: Whose it is.
         address: What the room knows them by from now on; None leaves that as it is.
-        said: What they say of themselves, as JSON.
+        said: What they say of themselves.
         role: As what, if no row that is alive says it.
     """
     row_id: str = kept["id"]
     await fetch(
         'UPDATE participants SET "userId" = $2, role = $3, metadata = $4, '
         'email = COALESCE($5, email), "ownMetadata" = $6, '
+        '"showName" = COALESCE($7, "showName"), '
         '"acceptedAt" = now(), "deletedAt" = NULL, "erasedAt" = NULL, "updatedAt" = now() '
         "WHERE id = $1",
         row_id,
@@ -184,7 +192,8 @@ async def _accept(
         given[0]["role"] if given[0]["deletedAt"] is None else role,
         given[0]["metadata"] or kept["metadata"],
         address,
-        _said_by_now(said, kept["ownMetadata"]),
+        _said_by_now(said.metadata, kept["ownMetadata"]),
+        said.show_name,
     )
     return row_id
 

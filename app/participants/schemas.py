@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from app.http.bodies import EmailAddress, Input, Metadata, name_of
 from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.bulk import Outcome, Result
-from app.tables import ParticipantRole
+from app.tables import ParticipantRole, ShowName
 
 PersonName = Annotated[str, name_of(100)]
 
@@ -27,6 +27,8 @@ class ParticipantInput(Input):
     role: ParticipantRole = ParticipantRole.PARTICIPANT
     metadata: Metadata | None = None
     """What one says of oneself counts in no draw."""
+    showName: ShowName | None = None
+    """How one is called before who does not moderate the room; null: as the room has it."""
 
     @property
     def is_oneself(self) -> bool:
@@ -39,6 +41,8 @@ class ParticipantChange(Input):
 
     role: ParticipantRole | UnsetType = UNSET
     metadata: Metadata | UnsetType | None = UNSET
+    showName: ShowName | UnsetType | None = UNSET
+    """Only one's own: how one is called before who does not moderate the room."""
 
 
 class Removal(Input):
@@ -76,6 +80,11 @@ def metadata_of(given: str | None, own: str | None) -> dict[str, Any]:
     return {"metadata": {**said, **(metadata or {})} if said else metadata, "ownMetadata": said}
 
 
+def show_name_of(kept: str | None) -> ShowName | None:
+    """Show how somebody chose to be called."""
+    return None if kept is None else ShowName(kept)
+
+
 class ParticipantOut(msgspec.Struct):
     """Somebody in a room."""
 
@@ -90,6 +99,10 @@ class ParticipantOut(msgspec.Struct):
     ownMetadata: Annotated[
         dict[str, Any] | None,
         Meta(description="What they said of themselves on joining. It counts in no draw."),
+    ]
+    showName: Annotated[
+        ShowName | None,
+        Meta(description="How they chose to be called before who does not moderate the room."),
     ]
     joinedAt: str
     updatedAt: str
@@ -112,6 +125,7 @@ class ParticipantOut(msgspec.Struct):
             roomId=row["roomId"],
             role=ParticipantRole(row["role"]),
             **metadata_of(row["metadata"], row["ownMetadata"]),
+            showName=show_name_of(row["showName"]),
             joinedAt=timestamp(row["joinedAt"]),
             updatedAt=timestamp(row["updatedAt"]),
             deletedAt=optional_timestamp(row["deletedAt"]),

@@ -28,7 +28,7 @@ from app.participants.roles import (
     rank_of,
     reaches,
 )
-from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
+from app.tables import Participant, ParticipantRole, Room, RoomStatus, ShowName, User
 
 
 class Membership(msgspec.Struct, frozen=True):
@@ -214,32 +214,60 @@ def unless_deleted(person: str, value: str, instead: str) -> str:
     return f'CASE WHEN {person}."deletedAt" IS NULL THEN {value} ELSE {instead} END'
 
 
-def named(person: str, name: str, *, to_moderator: bool, prefix: str = "user") -> str:
-    """Select the name and the picture of somebody, who may be missing, as others see them.
+def by_default(room: str) -> str:
+    """Write how people of a room are called who choose nothing.
+
+    Args:
+        room: What the row of rooms is called.
+    """
+    return (
+        f'COALESCE({room}."showName", '
+        f"CASE WHEN {room}.\"isPublic\" THEN '{ShowName.INITIALS}' ELSE '{ShowName.FULL}' END)"
+    )
+
+
+def called(person: str, name: str, how: str, *, to_moderator: bool) -> str:
+    """Write what somebody of a room, who may be missing, is called. Every name goes out by this.
 
     Args:
         person: What the row of users is called.
         name: What they are called.
-        to_moderator: Whether for a moderator of the room, who sees the deleted too.
-        prefix: Of the columns: `userName` and `userAvatar`.
+        how: How they are shown, a ShowName as SQL.
+        to_moderator: Whether for a moderator of the room, who sees full names, the deleted's too.
     """
-    avatar = f"{person}.avatar"
     if to_moderator:
-        name = f"CASE WHEN {person}.\"erasedAt\" IS NULL THEN {name} ELSE '{DELETED_PERSON}' END"
-    else:
-        name = unless_deleted(person, name, f"'{DELETED_PERSON}'")
-        avatar = unless_deleted(person, avatar, "NULL")
-    return f'{name} AS "{prefix}Name", {avatar} AS "{prefix}Avatar"'
+        return f"CASE WHEN {person}.\"erasedAt\" IS NULL THEN {name} ELSE '{DELETED_PERSON}' END"
+    return unless_deleted(person, f"shown_name({name}, {how})", f"'{DELETED_PERSON}'")
+
+
+def pictured(person: str, how: str, *, to_moderator: bool) -> str:
+    """Write the address of somebody's picture, which is shown with full names alone.
+
+    Args:
+        person: What the row of users is called.
+        how: How they are shown, a ShowName as SQL.
+        to_moderator: Whether for a moderator of the room.
+    """
+    picture = f"{person}.avatar"
+    if to_moderator:
+        return picture
+    shown = f"CASE WHEN {how} = '{ShowName.FULL}' THEN {picture} END"
+    return unless_deleted(person, shown, "NULL")
 
 
 def attendee(participant: str, *, to_moderator: bool) -> str:
     """Select `userName` and `userAvatar` of a participant and the person u, who may be missing."""
-    erased = (
-        f'CASE WHEN {participant}."erasedAt" IS NOT NULL AND {participant}."userId" IS NULL '
-        f"THEN '{DELETED_PERSON}' END"
+    how = (
+        f'COALESCE({participant}."showName", '
+        f'(SELECT {by_default("r")} FROM rooms r WHERE r.id = {participant}."roomId"))'
     )
-    name = f"COALESCE(u.name, {participant}.name, {erased})"
-    return named("u", name, to_moderator=to_moderator)
+    name = called("u", f"COALESCE(u.name, {participant}.name)", how, to_moderator=to_moderator)
+    picture = pictured("u", how, to_moderator=to_moderator)
+    erased = f'{participant}."erasedAt" IS NOT NULL AND {participant}."userId" IS NULL'
+    return (
+        f"CASE WHEN {erased} THEN '{DELETED_PERSON}' ELSE {name} END AS \"userName\", "
+        f'{picture} AS "userAvatar"'
+    )
 
 
 def address(participant: str) -> str:
@@ -253,7 +281,8 @@ def address(participant: str) -> str:
 
 def _shown(*, to_moderator: bool) -> str:
     shown = f"""
-        x.id, x."userId", x."roomId", x.role, x.metadata, x."ownMetadata", x."joinedAt",
+        x.id, x."userId", x."roomId", x.role, x.metadata, x."ownMetadata", x."showName",
+        x."joinedAt",
         x."updatedAt", x."deletedAt", x.{VERSION},
         {attendee("x", to_moderator=to_moderator)}
     """
@@ -332,26 +361,32 @@ async def change_participant(
     changes: Mapping[str, Any],
     precondition: Precondition = ANY,
 ) -> asyncpg.Record:
-    """Change somebody's role or metadata; what is not named stays.
+    """Change somebody's role or metadata, or how one is called oneself; what is not named stays.
 
-    What they said of themselves stays theirs as long as it is the same.
+    What they said of themselves stays theirs as long as it is the same. How they are called, they
+    choose in a closed room too.
 
     Raises:
         NotFound: Nobody alive in the room has this id.
         PreconditionFailed: It has changed.
         RoomClosed: The room is COMPLETED or CANCELLED.
-        Forbidden: The role, present or wanted, is above what the caller may grant.
+        Forbidden: The caller does not moderate the room, or the role, present or wanted, is above
+            what they may grant; or somebody else chooses how they are called.
         Conflict: The room would lose its last ORGANIZER, or has forgotten its people.
     """
     async with transaction():
         if changes.get("role") is ParticipantRole.ORGANIZER:
             await _lock_person_of(participant_id)
         member, present = await _locked(member, participant_id)
-        member.require_open()
+        is_self = participant_id == member.participant_id
+        if "showName" in changes and not (is_self or member.is_staff):
+            raise Forbidden("How somebody is called here, only they choose.")
+        if changes.keys() != {"showName"}:
+            member.require(HELD_FROM[Right.MANAGE_PARTICIPANTS])
+            member.require_open()
         precondition.check(present)
         role = ParticipantRole(present["role"])
         wanted = changes.get("role", role)
-        is_self = participant_id == member.participant_id
         if not may_change(member.rank, role, wanted, is_self=is_self):
             raise Forbidden(f"You may not change the role {role} to {wanted}.")
         if wanted is not ParticipantRole.ORGANIZER:
@@ -363,8 +398,9 @@ async def change_participant(
             metadata, own = divided(changes["metadata"], metadata, own)
         await fetch(
             'UPDATE participants SET role = $2, metadata = $3, "ownMetadata" = $4, '
-            '"updatedAt" = now() WHERE id = $1',
+            '"showName" = $5, "updatedAt" = now() WHERE id = $1',
             *(participant_id, wanted, metadata, own),
+            changes.get("showName", present["showName"]),
         )
         return await find_participant(member, participant_id)
 

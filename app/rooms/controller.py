@@ -80,10 +80,13 @@ class RoomController(Controller):
             description=data.description,
             app_id=data.appId,
             app_settings=data.appSettings,
-            is_public=data.isPublic,
-            sends_mail=data.sendsMail,
-            forget_after=data.forgetAfter,
-            guests=data.guests,
+            options=service.RoomOptions(
+                isPublic=data.isPublic,
+                sendsMail=data.sendsMail,
+                showName=data.showName,
+                forgetAfter=data.forgetAfter,
+                guests=data.guests,
+            ),
         )
         return _shown(row, created=row["id"])
 

@@ -11,7 +11,7 @@ from app.applications.schemas import Deprecation
 from app.http.bodies import Input, name_of, text_of
 from app.http.envelopes import optional_timestamp, timestamp
 from app.participants.schemas import PersonOut
-from app.tables import RoomStatus
+from app.tables import RoomStatus, ShowName
 
 RoomName = Annotated[str, name_of(255, "New Year Lottery")]
 Description = Annotated[str, text_of(2000)]
@@ -34,6 +34,15 @@ Guests = Annotated[
     Meta(description="Whether who has no account may come in, while the room is public and open."),
 ]
 
+ShownNames = Annotated[
+    ShowName | None,
+    Meta(
+        description="How people are called before who does not moderate the room, unless they "
+        "choose themselves: FULL, INITIALS (A. J.) or NONE; null: INITIALS where the room is "
+        "public, else FULL."
+    ),
+]
+
 
 class RoomInput(Input):
     """A room to open."""
@@ -44,6 +53,7 @@ class RoomInput(Input):
     description: Description | None = None
     isPublic: bool = True
     sendsMail: SendsMail = True
+    showName: ShownNames = None
     forgetAfter: ForgetAfter | None = None
     guests: Guests = False
 
@@ -57,6 +67,7 @@ class RoomChange(Input):
     """Replaces the settings whole."""
     isPublic: bool | UnsetType = UNSET
     sendsMail: SendsMail | UnsetType = UNSET
+    showName: ShownNames | UnsetType = UNSET
     forgetAfter: ForgetAfter | UnsetType | None = UNSET
     guests: Guests | UnsetType = UNSET
     status: RoomStatus | UnsetType = UNSET
@@ -111,6 +122,7 @@ class RoomOut(msgspec.Struct):
     status: RoomStatus
     isPublic: bool
     sendsMail: SendsMail
+    showName: ShownNames
     forgetAfter: ForgetAfter | None
     guests: Guests
     createdBy: str
@@ -135,6 +147,7 @@ class RoomOut(msgspec.Struct):
             status=RoomStatus(row["status"]),
             isPublic=row["isPublic"],
             sendsMail=row["sendsMail"],
+            showName=row["showName"] and ShowName(row["showName"]),
             forgetAfter=row["forgetAfter"],
             guests=row["guests"],
             createdBy=row["createdBy"],

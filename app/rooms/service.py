@@ -22,10 +22,10 @@ from app.database.versions import ANY, VERSION, Precondition
 from app.errors import Conflict, NotFound, RoomClosed
 from app.participants.joining import lock_person
 from app.participants.roles import HELD_FROM, Right, reaches
-from app.participants.service import DELETED_PERSON, Membership, named, unless_deleted
+from app.participants.service import Membership, called, pictured
 from app.rooms.lifecycle import check_transition
 from app.rooms.organizers import hand_over
-from app.tables import Participant, ParticipantRole, Room, RoomStatus, User
+from app.tables import Participant, ParticipantRole, Room, RoomStatus, ShowName, User
 
 _SHOWN = f"""
     x.*, x.{VERSION}, a."manifestVersion" AS "currentVersion",
@@ -42,6 +42,18 @@ _JOINED = """
 """
 
 
+# Who opened a room answers for it, and is called by the full name unless they chose otherwise.
+_HOW = f"""COALESCE((SELECT "showName" FROM participants p
+    WHERE p."userId" = o.id AND p."roomId" = x.id), '{ShowName.FULL}')"""
+
+
+def _organizer(*, to_moderator: bool) -> str:
+    return (
+        f'{called("o", "o.name", _HOW, to_moderator=to_moderator)} AS "organizerName", '
+        f'{pictured("o", _HOW, to_moderator=to_moderator)} AS "organizerAvatar"'
+    )
+
+
 # A room of a list as `schemas.RoomOut` shows it. Of a page of 20 rooms, making the JSON here costs
 # PostgreSQL 0.2 ms and spares the server 0.6 ms.
 _LISTED = f"""
@@ -49,13 +61,13 @@ _LISTED = f"""
         'id', x.id, 'name', x.name, 'description', x.description, 'appId', x."appId",
         'appSettings', x."appSettings", 'appManifestVersion', x."appManifestVersion",
         'status', x.status, 'isPublic', x."isPublic", 'sendsMail', x."sendsMail",
-        'forgetAfter', x."forgetAfter", 'guests', x.guests,
+        'showName', x."showName", 'forgetAfter', x."forgetAfter", 'guests', x.guests,
         'createdBy', x."createdBy",
         'createdAt', {rfc3339('x."createdAt"')}, 'updatedAt', {rfc3339('x."updatedAt"')},
         'deletedAt', NULL,
         'organizer', json_build_object('id', o.id,
-            'name', {unless_deleted("o", "o.name", f"'{DELETED_PERSON}'")},
-            'avatar', {unless_deleted("o", "o.avatar", "NULL")}),
+            'name', {called("o", "o.name", _HOW, to_moderator=False)},
+            'avatar', {pictured("o", _HOW, to_moderator=False)}),
         'app', json_build_object('appId', x."appId", 'manifestVersion', a."manifestVersion"),
         '_count', json_build_object('participants', counted.participants,
             'prizes', counted.prizes, 'winners', counted.winners)
@@ -142,7 +154,7 @@ async def show_room(member: Membership) -> asyncpg.Record | Mapping[str, Any]:
 
 async def shown_to_all(ids: Sequence[str]) -> Sequence[asyncpg.Record | Mapping[str, Any]]:
     """Read rooms as anybody sees them who may see them at all, deleted ones too."""
-    organizer = named("o", "o.name", to_moderator=False, prefix="organizer")
+    organizer = _organizer(to_moderator=False)
     rows = await fetch(
         f"SELECT {_SHOWN}, {organizer} FROM rooms x {_JOINED} WHERE x.id = ANY($1)", ids
     )
@@ -178,7 +190,7 @@ async def find_room(room_id: str, *, to_moderator: bool = True) -> asyncpg.Recor
     Raises:
         NotFound: It was deleted meanwhile.
     """
-    organizer = named("o", "o.name", to_moderator=to_moderator, prefix="organizer")
+    organizer = _organizer(to_moderator=to_moderator)
     rows = await fetch_shared(
         f"""
         SELECT {_SHOWN}, {organizer}, v.manifest, v."deprecatedAt", v."deprecationReason"
@@ -192,17 +204,24 @@ async def find_room(room_id: str, *, to_moderator: bool = True) -> asyncpg.Recor
     return rows[0]
 
 
-async def open_room(  # noqa: PLR0913 - what a room has
+class RoomOptions(msgspec.Struct, frozen=True):
+    """What a room is besides its settings, as its columns are named."""
+
+    isPublic: bool
+    sendsMail: bool
+    showName: ShowName | None
+    forgetAfter: str | None
+    guests: bool
+
+
+async def open_room(
     user_id: str,
     *,
     name: str,
     description: str | None,
     app_id: str,
     app_settings: Mapping[str, Any],
-    is_public: bool,
-    sends_mail: bool,
-    forget_after: str | None,
-    guests: bool,
+    options: RoomOptions,
 ) -> asyncpg.Record:
     """Open a room in DRAFT, locked to the app's present manifest; the creator organizes it.
 
@@ -222,10 +241,7 @@ async def open_room(  # noqa: PLR0913 - what a room has
             appId=app_id,
             appSettings=jsonb(app_settings),
             appManifestVersion=version,
-            isPublic=is_public,
-            sendsMail=sends_mail,
-            forgetAfter=forget_after,
-            guests=guests,
+            **msgspec.structs.asdict(options),
             createdBy=user_id,
         )
         await room.save()
@@ -239,7 +255,7 @@ async def open_room(  # noqa: PLR0913 - what a room has
         return await find_room(room.id)
 
 
-OF_CLOSED = frozenset({"status", "createdBy", "forgetAfter"})
+OF_CLOSED = frozenset({"status", "createdBy", "showName", "forgetAfter"})
 """What of a closed room may be changed."""
 
 

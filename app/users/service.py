@@ -11,34 +11,56 @@ from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.database.versions import ANY, VERSION, Precondition
 from app.email_addresses import canonical_address
 from app.errors import Conflict, NotFound
-from app.participants.service import leave_everywhere
+from app.participants.service import by_default, leave_everywhere
 from app.rooms.organizers import LeftRoom, leave_rooms, rooms_left_by
 from app.tables import Participant, Room, User
+
+# Where the person $1 moderates and the person u is.
+_MODERATED = f"""
+    FROM {Participant.alive()} theirs
+    JOIN {Room.alive()} r ON r.id = theirs."roomId"
+    JOIN {User.alive()} me ON me.id = $1
+    LEFT JOIN {Participant.alive()} mine ON mine."roomId" = r.id AND mine."userId" = me.id
+    WHERE theirs."userId" = u.id
+      AND (me."isAdmin" OR mine.role IN ('MODERATOR', 'ORGANIZER', 'ADMIN'))
+"""
+# Who is in rooms alone that $1 may not see is shown by initials, and who is in none by the name.
+_SHOWN_MOST = f"""(
+    SELECT CASE WHEN bool_or(seen AND how = 'FULL') THEN 'FULL'
+        WHEN bool_or(seen AND how = 'INITIALS') THEN 'INITIALS'
+        WHEN bool_or(seen) THEN 'NONE' ELSE 'INITIALS' END
+    FROM (
+        SELECT COALESCE(theirs."showName", {by_default("r")}) AS how, r."isPublic" OR EXISTS (
+            SELECT FROM {Participant.alive()} mine
+            WHERE mine."roomId" = r.id AND mine."userId" = $1) AS seen
+        FROM {Participant.alive()} theirs JOIN {Room.alive()} r ON r.id = theirs."roomId"
+        WHERE theirs."userId" = u.id
+    ) shown HAVING count(*) > 0
+)"""
 
 
 async def find_user(viewer: str, user_id: str) -> asyncpg.Record:
     """Read somebody's profile. `seesEmail`: it is oneself, or one moderates a room with them.
 
-    A room that they agreed to be in, or one that knows them by this very address.
+    A room that they agreed to be in, or one that knows them by this very address. Name and picture
+    are shown as the rooms do that one may see them in, of which one shows the most.
 
     Raises:
         NotFound: There is no such person.
     """
     row = await fetchrow(
         f"""
-        SELECT u.id, u.email, u.name, u.avatar, u."createdAt", u."updatedAt", u.{VERSION},
+        SELECT u.id, u.email, shown_name(u.name, how.they) AS name, u."createdAt", u."updatedAt",
+               CASE WHEN how.they = 'FULL' THEN u.avatar END AS avatar, u.{VERSION},
                u."guestOf" IS NULL AND (u.id = $1 OR EXISTS (
-                   SELECT 1 FROM {Participant.alive()} theirs
-                   JOIN {Room.alive()} r ON r.id = theirs."roomId"
-                   JOIN {User.alive()} me ON me.id = $1
-                   LEFT JOIN {Participant.alive()} mine
-                     ON mine."roomId" = r.id AND mine."userId" = me.id
-                   WHERE theirs."userId" = u.id
+                   SELECT {_MODERATED} AND theirs."erasedAt" IS NULL
                      AND (theirs."acceptedAt" IS NOT NULL OR theirs.email = u.email)
-                     AND theirs."erasedAt" IS NULL
-                     AND (me."isAdmin" OR mine.role IN ('MODERATOR', 'ORGANIZER', 'ADMIN'))
                )) AS "seesEmail"
-        FROM users u WHERE u.id = $2 AND u."deletedAt" IS NULL
+        FROM users u CROSS JOIN LATERAL (
+            SELECT CASE WHEN u.id = $1 OR EXISTS (SELECT {_MODERATED}) THEN 'FULL'
+                ELSE COALESCE({_SHOWN_MOST}, 'FULL') END AS they
+        ) how
+        WHERE u.id = $2 AND u."deletedAt" IS NULL
         """,
         viewer,
         user_id,

@@ -7,7 +7,7 @@ import msgspec
 
 from app.http.bodies import Input, Metadata
 from app.http.envelopes import optional_timestamp, timestamp
-from app.participants.schemas import AttendeeOut, ParticipantOut, metadata_of
+from app.participants.schemas import AttendeeOut, ParticipantOut, metadata_of, show_name_of
 from app.tables import ClaimStatus, ParticipantRole, Settler
 
 
@@ -84,6 +84,7 @@ class WinnerOut(msgspec.Struct):
                 roomId=row["roomId"],
                 role=ParticipantRole(row["role"]),
                 **metadata_of(row["participantMetadata"], row["ownMetadata"]),
+                showName=show_name_of(row["showName"]),
                 joinedAt=timestamp(row["joinedAt"]),
                 updatedAt=timestamp(row["participantUpdatedAt"]),
                 deletedAt=optional_timestamp(row["participantDeletedAt"]),

@@ -23,6 +23,7 @@ _SHOWN = f"""
     x.id, x."roomId", x."participantId", x."prizeId", x.metadata, x."createdAt", x."deletedAt",
     x."claimStatus", x."claimBy", x."claimSettledAt", x."claimSettledBy",
     p."userId", p.role, p.metadata AS "participantMetadata", p."ownMetadata", p."joinedAt",
+    p."showName",
     p."updatedAt" AS "participantUpdatedAt", p."deletedAt" AS "participantDeletedAt",
     z.name AS "prizeName", z.description AS "prizeDescription", z."imageUrl" AS "prizeImageUrl",
     x.{VERSION}

@@ -359,6 +359,11 @@ async def test_the_plans_last_migration_gives_the_plans_schema(bare_database: st
 
 
 def expect_privacy(tables: dict[str, Table]) -> None:
+    for name in ("rooms", "participants"):
+        tables[name].columns["showName"] = TEXT_OR_NULL
+        tables[name].constraints[f"{name}_showName_check"] = (
+            "CHECK ((\"showName\" = ANY (ARRAY['FULL'::text, 'INITIALS'::text, 'NONE'::text])))"
+        )
     expect_retention(tables["rooms"], tables["audit_log"])
     users, participants = tables["users"], tables["participants"]
     for table in (users, participants):
@@ -563,6 +568,8 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         "is_old(audit_log)",
         "note_end_of_room()",
         "tell_of_members()",
+        "tell_of_shown_name()",
+        "shown_name(text,text)",
         "count_rows()",
         "count_in_room(text,text,bigint)",
         "cancel_draws_of_deleted_room()",

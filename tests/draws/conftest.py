@@ -162,6 +162,7 @@ async def room(database: str) -> str:
         await Room(
             id=room_id,
             name=room_id,
+            showName="FULL",
             appId="app_lottery_v1",
             appSettings={},
             appManifestVersion="1.2.0",

@@ -75,6 +75,7 @@ async def server(server_url: str, template: str) -> AsyncIterator[Server]:
     async for url in fresh_database(server_url, template):
         with serving(DATABASE_URL=url, PUBLIC_URL=PUBLIC_URL) as server:
             connection = await asyncpg.connect(url)
+            await connection.execute("UPDATE rooms SET \"showName\" = 'FULL'")
             for number, name in enumerate(NAMES):
                 await connection.execute(
                     'INSERT INTO users (id, email, name, "updatedAt") VALUES ($1, $1, $2, now())',
@@ -109,7 +110,12 @@ async def ok(call: Awaitable[httpx.Response]) -> dict[str, Any]:
 async def opened(organizer: httpx.AsyncClient) -> str:
     """Open a room with something to win, and return its address."""
     settings = {"ticketCount": 1, "drawDate": "2027-07-01T18:00:00Z"}
-    body = {"name": "Picnic", "appId": "app_lottery_v1", "appSettings": settings}
+    body = {
+        "name": "Picnic",
+        "appId": "app_lottery_v1",
+        "appSettings": settings,
+        "showName": "FULL",
+    }
     room = f"/rooms/{(await ok(organizer.post('/rooms', json=body)))['id']}"
     await ok(organizer.patch(room, json={"status": "ACTIVE"}))
     await ok(organizer.post(f"{room}/prizes", json={"name": "Cake"}))
