@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import asyncpg
 
 from app.deferred import deferred
+from app.participants.erasing import digest_of
 from app.settings import settings
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ LOCK = 2_846_155_093_371_648_209
 PAUSE = timedelta(hours=1)
 """How long a mail waits that is one too many, before it is looked at again."""
 
+_RECIPIENT = f"s.address, {digest_of('s.address')}"
+"""What counts for an address: of whom was erased or forgotten since, the digest alone is left."""
 
-def _spent(column: str, value: str, quota: str, window: str) -> str:
+
+def _spent(column: str, values: str, quota: str, window: str) -> str:
     """Count what was let through in a window, no further than the quota."""
     return (
-        f'(SELECT count(*) FROM (SELECT FROM mails x WHERE x."{column}" = {value} '
+        f'(SELECT count(*) FROM (SELECT FROM mails x WHERE x."{column}" IN ({values}) '
         f'AND x."countedAt" > now() - {window}::interval LIMIT {quota}) counted)'
     )
 
@@ -48,7 +52,7 @@ _LET_THROUGH = f"""
         SELECT o.id, {_spent("chargedTo", "o.id", "$3", "$4")} AS spent
         FROM (SELECT DISTINCT "chargedTo" AS id FROM asked) o
     ), addresses AS (
-        SELECT s.address, {_spent("recipient", "s.address", "$5", "$6")} AS spent
+        SELECT s.address, {_spent("recipient", _RECIPIENT, "$5", "$6")} AS spent
         FROM (SELECT DISTINCT address FROM asked) s
     ), judged AS (
         SELECT asked.id, asked.address, CASE

@@ -18,6 +18,12 @@ ERASE, FORGET = "erase", "forget"
 """What the audit log calls it."""
 MOST_AT_ONCE = 1_000
 
+
+def digest_of(address: str) -> str:
+    """Write what is kept of an address where its mails have to go on counting."""
+    return f"encode(sha256(convert_to({address}, 'UTF8')), 'hex')"
+
+
 _BLANK = """
     UPDATE participants SET email = NULL, name = NULL, metadata = NULL, "ownMetadata" = NULL,
         "erasedAt" = now(), "updatedAt" = now()
@@ -39,12 +45,21 @@ _BLANK_ANSWERS = """
     UPDATE answers SET "answerIndex" = NULL
     WHERE "participantId" = ANY($1::text[]) AND "answerIndex" IS NOT NULL
 """
-_DROP_MAILS = """
+# What was counted goes on counting against the limits of mails, without the address. Else an
+# organizer could write to a stranger without end, erasing them each time.
+_BLANK_MAILS = f"""
     WITH causes AS (
         SELECT 'invitation' AS kind, unnest($1::text[]) AS id
         UNION ALL SELECT 'you-won', id FROM winners WHERE "participantId" = ANY($1::text[])
+    ), uncounted AS (
+        DELETE FROM mails m USING causes c
+        WHERE m.kind = c.kind AND m.cause = c.id AND m."countedAt" IS NULL
     )
-    DELETE FROM mails m USING causes c WHERE m.kind = c.kind AND m.cause = c.id
+    UPDATE mails m SET "lastError" = NULL,
+        status = CASE m.status WHEN 'PENDING' THEN 'DROPPED' ELSE m.status END,
+        recipient = CASE WHEN strpos(m.recipient, '@') > 0 THEN {digest_of("m.recipient")}
+            ELSE m.recipient END
+    FROM causes c WHERE m.kind = c.kind AND m.cause = c.id AND m."countedAt" IS NOT NULL
 """
 # What others were answered may show the person. PostgreSQL would take so many ids for most of all
 # there are, and read all answers: it doesn't see them in a subquery.
@@ -80,7 +95,7 @@ async def erase_seats(ids: Sequence[str], *person: str) -> None:
 
 
 async def _blank(ids: Sequence[str], *person: str) -> None:
-    for statement in (_BLANK, _BLANK_GUESTS, _BLANK_WINS, _DROP_MAILS):
+    for statement in (_BLANK, _BLANK_GUESTS, _BLANK_WINS, _BLANK_MAILS):
         await fetch(statement, ids)
     await fetch(_BLANK_KEPT_ANSWERS, [*ids, *person])
 

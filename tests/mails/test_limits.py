@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 
-from app.database.engine import fetch, fetchval
+from app.database.engine import fetch, fetchrow, fetchval
 from app.mails import limits
 from app.settings import MailServer, Settings
 from tests import factories
@@ -94,6 +95,29 @@ async def test_what_is_not_sent_for_want_of_a_reason_does_not_count(
     await told(connection)
     await send(connection, server)
     assert len(mailbox.mails) == 5
+
+
+async def test_who_is_erased_after_each_mail_still_counts(
+    client: httpx.AsyncClient,
+    connection: asyncpg.Connection,
+    mailbox: Mailbox,
+    server: MailServer,
+    room: asyncpg.Record,
+) -> None:
+    """Else an organizer writes to a stranger without end: bring in, send, erase, and again."""
+    organizer = await fetchrow("SELECT * FROM users WHERE id = $1", room["createdBy"])
+    headers = await factories.bearer(organizer)
+    url = f"/api/v1/rooms/{room['id']}/participants"
+    for _ in range(4):
+        added = await client.post(url, headers=headers, json={"email": "anna@example.org"})
+        await told(connection)
+        await send(connection, server)
+        seat = f"{url}/{added.json()['data']['id']}"
+        erased = await client.delete(seat, headers=headers, params={"erase": True})
+        assert erased.status_code == 200
+        shown = await fetch("SELECT id FROM mails m WHERE strpos(m::text, 'anna') > 0")
+        assert shown == []
+    assert mailbox.recipients == ["anna@example.org"] * 2
 
 
 async def test_two_senders_let_no_more_through_than_one(
