@@ -1,7 +1,8 @@
-"""The README's "API in five minutes", and the draw that goes on from it, run as they are copied."""
+"""The lines of the README, and those of a draw that go on from them, run as they are copied."""
 
 import re
 import subprocess
+import zipfile
 from pathlib import Path
 
 from app.settings import PROJECT_ROOT
@@ -18,17 +19,25 @@ def lines_of(heading: str, readme: str = "README.md") -> list[str]:
 def test_the_api_in_five_minutes_works_line_by_line(empty_database: str, tmp_path: Path) -> None:
     lines = lines_of("API in five minutes")
     draw = lines_of("Holding a draw", "app/draws/README.md")
+    people = lines_of("From a spreadsheet to winners who know")
     with serving(DATABASE_URL=empty_database) as server:
         script = tmp_path / "lines.sh"
-        served = [line.replace("http://127.0.0.1:8000", server.url) for line in (*lines, *draw)]
+        served = [
+            line.replace("http://127.0.0.1:8000", server.url) for line in (*lines, *draw, *people)
+        ]
         script.write_text("\n".join(served))
 
         run = subprocess.run(
-            ["bash", "-euo", "pipefail", script], capture_output=True, text=True, check=False
+            ["bash", "-euo", "pipefail", script],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     assert (run.returncode, run.stderr) == (0, "")
-    printed, drawn = run.stdout.splitlines()[: -len(draw)], run.stdout.splitlines()[-len(draw) :]
+    *printed, active, added, units, announced, entrants, over, rows = run.stdout.splitlines()
+    printed, drawn = printed[: -len(draw)], printed[-len(draw) :]
     assert len(printed) == 1 + sum(not re.match(r"\w+=|\w+\(\)", line) for line in lines)
     assert printed[0] == "ACTIVE"
     assert re.fullmatch(r"c[0-9a-z]{24}", printed[1])
@@ -41,3 +50,7 @@ def test_the_api_in_five_minutes_works_line_by_line(empty_database: str, tmp_pat
     ]
     assert drawn[:4] == ["2", "ANNOUNCED", "3", "DRAWN"]
     assert re.fullmatch(rf"{server.url}/rooms/c[0-9a-z]{{24}}/draws/1", drawn[4])
+    assert (active, added, units, announced, entrants, over, rows) == (
+        *("ACTIVE", "300", "10", "ANNOUNCED", "300", "DRAWN", "11"),
+    )
+    assert zipfile.is_zipfile(tmp_path / "evidence.zip")
