@@ -458,6 +458,7 @@ class Draw(CamelCaseTable, tablename="draws"):
     idempotencyKey = Text(
         null=True, default=None, unique=True, help_text="Of the announcement: who asks again."
     )
+    guests = Integer(null=True, default=None, help_text="Entrants without an account.")
 
 
 class DrawEntrants(Table, tablename="draw_entrants"):

@@ -75,13 +75,14 @@ async def close(member: Membership, number: int) -> None:
         async with acting(actor_of(member), "close draw"):
             await fetch(
                 'UPDATE draws SET status = $2, plan = $3, "planDigest" = $4, "closedAt" = $5, '
-                '"leftOut" = $6 WHERE id = $1',
+                '"leftOut" = $6, guests = $7 WHERE id = $1',
                 present["id"],
                 DrawStatus.CLOSED,
                 canonical.decode(),
                 digest(canonical),
                 closed_at,
                 frozen["left_out"],
+                frozen["guests"],
             )
 
 
@@ -164,6 +165,12 @@ _FREEZE = f"""
         'left', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE NOT is_here),
         'otherRole', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM lost WHERE is_here)
     ) AS left_out,
+    (
+        SELECT count(*)::int FROM users u JOIN participants p ON p."userId" = u.id
+        JOIN candidate ON candidate.id = p.id
+        WHERE u."guestOf" = $2 AND p.id NOT IN (SELECT id FROM revoked_candidate)
+            AND p.id NOT IN (SELECT id FROM holder)
+    ) AS guests,
     $4::text IS NOT NULL AND NOT EXISTS (SELECT FROM candidate WHERE weight IS NOT NULL)
         AS lacks_weights
 """

@@ -25,7 +25,7 @@ _SHOWN = f"""
     x.id, x."roomId", x.number, x.status, x.commitment, x.prizes, x.alternates,
     x."onePrizeEach", x."weightKey",
     x.entropy, x.replaces, x."allowRevoked", x.immediate, x.plan, x."planDigest",
-    x.public, x.signature, x.seed, x.undrawn, x.reason,
+    x.public, x.signature, x.seed, x.undrawn, x.reason, x.guests,
     x."announcedAt", x."closedAt", x."readyAt", x."drawnAt", x."cancelledAt",
     CASE WHEN x.status IN ('DRAWN', 'CANCELLED') THEN x.secret END AS secret,
     x.{VERSION}

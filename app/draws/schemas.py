@@ -169,6 +169,8 @@ class DrawOut(msgspec.Struct, kw_only=True):
     """Revealed when the draw is over."""
     seed: str | None
     undrawn: int | None
+    guests: int | None
+    """How many of the entrants came in without an account: one person may have been several."""
     exclusions: list[Exclusion] | UnsetType = UNSET
     """Left out of lists and events, as what follows."""
     winners: tuple[Win, ...] | UnsetType | None = UNSET
@@ -209,6 +211,7 @@ class DrawOut(msgspec.Struct, kw_only=True):
             secret=_hex(row["secret"]),
             seed=_hex(row["seed"]),
             undrawn=row["undrawn"],
+            guests=row["guests"],
             **({} if "winners" not in row else {**_exclusions(row), **_long_members(row)}),
         )
 

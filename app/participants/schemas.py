@@ -108,6 +108,7 @@ class ParticipantOut(msgspec.Struct):
     updatedAt: str
     deletedAt: str | None
     user: AttendeeOut
+    isGuest: Annotated[bool, Meta(description="Whether they came in without an account.")]
     email: Annotated[
         str | UnsetType | None,
         Meta(
@@ -131,6 +132,7 @@ class ParticipantOut(msgspec.Struct):
             deletedAt=optional_timestamp(row["deletedAt"]),
             user=AttendeeOut(row["userId"], row["userName"], row["userAvatar"]),
             email=row.get("email", UNSET),
+            isGuest=row["isGuest"],
         )
 
 

@@ -284,7 +284,7 @@ def _shown(*, to_moderator: bool) -> str:
         x.id, x."userId", x."roomId", x.role, x.metadata, x."ownMetadata", x."showName",
         x."joinedAt",
         x."updatedAt", x."deletedAt", x.{VERSION},
-        {attendee("x", to_moderator=to_moderator)}
+        u."guestOf" IS NOT NULL AS "isGuest", {attendee("x", to_moderator=to_moderator)}
     """
     return f"{shown}, {address('x')} AS email" if to_moderator else shown
 

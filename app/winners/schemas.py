@@ -89,6 +89,7 @@ class WinnerOut(msgspec.Struct):
                 updatedAt=timestamp(row["participantUpdatedAt"]),
                 deletedAt=optional_timestamp(row["participantDeletedAt"]),
                 user=AttendeeOut(row["userId"], row["userName"], row["userAvatar"]),
+                isGuest=row["isGuest"],
             ),
             prize=WinnerPrizeOut(
                 row["prizeId"], row["prizeName"], row["prizeDescription"], row["prizeImageUrl"]

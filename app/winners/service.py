@@ -25,6 +25,7 @@ _SHOWN = f"""
     p."userId", p.role, p.metadata AS "participantMetadata", p."ownMetadata", p."joinedAt",
     p."showName",
     p."updatedAt" AS "participantUpdatedAt", p."deletedAt" AS "participantDeletedAt",
+    u."guestOf" IS NOT NULL AS "isGuest",
     z.name AS "prizeName", z.description AS "prizeDescription", z."imageUrl" AS "prizeImageUrl",
     x.{VERSION}
 """

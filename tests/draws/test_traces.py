@@ -41,7 +41,9 @@ async def test_who_took_each_step_is_recorded_with_before_and_after(stage: Stage
     assert announcement["before"] is None
     assert announcement["after"]["commitment"] == announced["commitment"]
     assert (close["before"]["status"], close["after"]["status"]) == ("ANNOUNCED", "CLOSED")
-    assert close["after"].keys() == {"status", "plan", "planDigest", "closedAt", "leftOut"}
+    assert close["after"].keys() == {
+        *("status", "plan", "planDigest", "closedAt", "leftOut", "guests"),
+    }
     assert (ready["before"]["status"], ready["after"]["status"]) == ("CLOSED", "READY")
     assert ready["after"].keys() == {"status", "public", "readyAt"}
     assert (draw["before"]["status"], draw["after"]["status"]) == ("READY", "DRAWN")

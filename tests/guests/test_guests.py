@@ -10,7 +10,7 @@ from litestar.routes import HTTPRoute
 
 from app.asgi import create_app
 from app.auth.service import identify, utc_now
-from app.database.engine import fetch, fetchrow, fetchval, transaction
+from app.database.engine import fetch, fetchrow, fetchval
 from app.errors import Conflict, Forbidden
 from app.participants.erasing import forget_people
 from app.tables import DrawStatus
@@ -68,6 +68,7 @@ async def test_a_guest_is_a_participant_of_the_room_without_an_address(
     guest = await come_in(client, room, "  Ann \t of  the hall ".replace("\t", " "))
     path = f"{API}/rooms/{room['id']}/participants"
     me = (await client.get(f"{path}/me", headers=as_(guest))).json()["data"]
+    assert me["isGuest"] is True
     assert (me["id"], me["role"]) == (guest["participantId"], "PARTICIPANT")
     assert me["user"]["name"] == "Ann of the hall"
     seen = (await client.get(f"{path}/{me['id']}", headers=headers)).json()["data"]
@@ -109,19 +110,15 @@ async def test_a_name_that_misleads_is_refused(
 
 
 async def test_a_door_that_shuts_meanwhile_keeps_guests_out(
-    client: httpx.AsyncClient, room: asyncpg.Record
+    client: httpx.AsyncClient, database: str, room: asyncpg.Record
 ) -> None:
-    is_shutting = asyncio.Event()
-
-    async def come() -> httpx.Response:
-        await is_shutting.wait()
-        return await client.post(f"{API}/rooms/{room['id']}/guests", json={"name": "Ann"})
-
-    coming = asyncio.create_task(come())
-    async with transaction():
-        await fetch("UPDATE rooms SET guests = false")
-        is_shutting.set()
+    organizer = await asyncpg.connect(database)
+    async with organizer.transaction():
+        await organizer.execute("UPDATE rooms SET guests = false")
+        wish = client.post(f"{API}/rooms/{room['id']}/guests", json={"name": "Ann"})
+        coming = asyncio.create_task(wish)
         await eventually(somebody_waits)
+    await organizer.close()
     assert (await coming).status_code == 403
 
 
@@ -437,7 +434,8 @@ async def test_nobody_wins_twice_by_two_seats_in_a_closed_draw(
     await factories.prize(room["id"], 2, quantityRemaining=2)
     draws = f"{API}/rooms/{room['id']}/draws"
     assert (await client.post(draws, headers=headers, json={})).status_code == 201
-    assert (await client.post(f"{draws}/1/close", headers=headers)).status_code == 200
+    closed = await client.post(f"{draws}/1/close", headers=headers)
+    assert (closed.json()["data"]["entrantCount"], closed.json()["data"]["guests"]) == (2, 1)
     await take_over(client, guest, await factories.bearer(account))
     assert (await client.post(f"{draws}/1/draw", headers=headers, json={})).status_code == 200
     won = await fetch('SELECT "participantId" FROM winners WHERE "deletedAt" IS NULL')

@@ -43,7 +43,7 @@ async def test_who_joins_is_shown_with_the_person(client: httpx.AsyncClient, pat
     }
     assert shown["joinedAt"].endswith("Z")
     assert set(shown) == {
-        *("id", "userId", "roomId", "role", "metadata", "ownMetadata", "user"),
+        *("id", "userId", "roomId", "role", "metadata", "ownMetadata", "user", "isGuest"),
         *("joinedAt", "updatedAt", "deletedAt", "showName"),
     }
 
