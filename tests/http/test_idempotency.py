@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 
 from app.database.engine import fetch, fetchrow, fetchval
@@ -310,6 +312,23 @@ async def test_a_refusal_that_is_too_large_is_made_anew(
     assert len(answers[0].content) > LARGEST_KEPT_BYTES
     assert "idempotency-replayed" not in answers[1].headers
     assert await fetchval("SELECT count(*) FROM idempotency_keys") == 0
+
+
+async def test_what_somebody_calls_an_id_keeps_no_answer_from_being_kept(
+    client: httpx.AsyncClient, prizes: str, headers: Headers
+) -> None:
+    """Answers are found by the ids in them, by an index that has no room for so long a one."""
+    room = prizes.split("/")[-2]
+    member = await factories.participant(
+        room, ownMetadata=msgspec.json.encode({"id": secrets.token_hex(8_000)}).decode()
+    )
+    prize = await factories.prize(room, 1)
+    award = {"participantId": member["id"], "prizeId": prize["id"]}
+    url = f"{ROOMS}/{room}/winners"
+    first = await client.post(url, json=award, headers=headers)
+    again = await client.post(url, json=award, headers=headers)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
 
 
 async def test_who_has_too_many_keys_is_refused_before_anything_is_done(
