@@ -169,7 +169,8 @@ async def _give(
 
     Args:
         kept: The seat.
-        seats: All that there were: as what, and with which metadata, is told by the first.
+        seats: All that there were: as what, with which metadata, and how they want to be called,
+            is told by the first.
         account: Whose it is from now on.
     """
     alive = [row for row in seats if row["deletedAt"] is None]
@@ -177,8 +178,8 @@ async def _give(
         """
         UPDATE participants p SET "userId" = $2, role = $3, name = NULL,
             metadata = CASE WHEN "erasedAt" IS NULL THEN $4::jsonb END,
-            "acceptedAt" = COALESCE("acceptedAt", now()), "deletedAt" = $5, "updatedAt" = now(),
-            email = CASE WHEN "erasedAt" IS NOT NULL THEN NULL WHEN EXISTS (
+            "showName" = $7, "acceptedAt" = COALESCE("acceptedAt", now()), "deletedAt" = $5,
+            "updatedAt" = now(), email = CASE WHEN "erasedAt" IS NOT NULL THEN NULL WHEN EXISTS (
                 SELECT FROM participants x
                 WHERE x."roomId" = p."roomId" AND x.email = $6 AND x.id <> p.id
             ) THEN email ELSE COALESCE($6, email) END
@@ -190,6 +191,7 @@ async def _give(
         next((row["metadata"] for row in seats if row["metadata"] is not None), None),
         None if alive else kept["deletedAt"],
         account["address"],
+        next((row["showName"] for row in seats if row["showName"] is not None), None),
     )
     if given is None:
         raise AssertionError("the seat is locked")

@@ -396,6 +396,18 @@ async def test_a_role_that_was_taken_away_does_not_come_back_by_a_guests_seat(
     assert await fetchval(role, account["id"]) == "VIEWER"
 
 
+async def test_who_wants_no_name_shown_has_none_shown_by_a_guests_seat(
+    client: httpx.AsyncClient, room: asyncpg.Record
+) -> None:
+    account = await factories.user(name="Anna Quill")
+    await factories.participant(room["id"], account["id"], showName="NONE")
+    guest = await come_in(client, room)
+    await win(room, guest["participantId"])
+    await take_over(client, guest, await factories.bearer(account))
+    shown = await client.get(f"{API}/rooms/{room['id']}/participants/{guest['participantId']}")
+    assert shown.json()["data"]["user"]["name"] is None
+
+
 async def test_of_two_who_take_over_at_once_one_does(
     client: httpx.AsyncClient, room: asyncpg.Record
 ) -> None:
