@@ -5,7 +5,7 @@ comes last, and is held no longer than it takes to commit.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 
 import asyncpg
 import msgspec
@@ -70,11 +70,15 @@ async def invite(
         raise Unauthorized
     if not may_invite(member.rank, role):
         raise Forbidden(f"You may not invite as {role}: only with a role below your own.")
+    # In UTC, the first and the last year may be none that there is.
+    is_storable = expires_at is None or MINYEAR < expires_at.year < MAXYEAR
     code = new_code()
     async with transaction():
         await lock_open(member.room_id)
-        if not await fetchval("SELECT COALESCE($1 > now(), true)", expires_at):
-            raise ValidationFailed.at({"$.expiresAt": "Has to be in the future."})
+        if not (is_storable and await fetchval("SELECT COALESCE($1 > now(), true)", expires_at)):
+            raise ValidationFailed.at(
+                {"$.expiresAt": f"Has to be in the future, before the year {MAXYEAR}."}
+            )
         async with acting(member.user_id, "invite with a code"):
             row = await fetchrow(
                 'INSERT INTO invitations AS x (id, "roomId", role, "codeHash", "maxUses", '

@@ -217,6 +217,8 @@ async def test_what_else_keeps_people_out_is_told(
     [
         {"expiresAt": "2020-01-01T00:00:00Z"},
         {"expiresAt": "2099-01-01T00:00:00"},
+        {"expiresAt": "9999-12-31T23:59:59-12:00"},
+        {"expiresAt": "0001-01-01T00:00:00+12:00"},
         {"expiresAt": "soon"},
         {"maxUses": 0},
         {"maxUses": 10**7},
