@@ -307,6 +307,9 @@ class Participant(SoftDeletable, tablename="participants"):
         default=None,
         help_text="How they want to be called here; null: as the room has it.",
     )
+    wasOf = Text(
+        null=True, default=None, help_text="Whose it was, who has given it up for another seat."
+    )
 
     @classmethod
     def get_readable(cls) -> Readable:

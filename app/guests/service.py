@@ -144,21 +144,27 @@ async def _unite(guest: asyncpg.Record, account: asyncpg.Record) -> asyncpg.Reco
     if known is not None and (known["hasWon"] or not own["hasWon"]):
         kept, other = known, own
     if other is not None:
-        await _give_up(other)
+        await _give_up(other, account["id"])
     return await _give(kept, [row for row in (known, own) if row is not None], account)
 
 
-async def _give_up(seat: asyncpg.Record) -> None:
-    """Leave a seat to the prizes that it won, under the name that it had; else it is nobody's."""
+async def _give_up(seat: asyncpg.Record, user_id: str) -> None:
+    """Leave a seat to the prizes that it won, under the name that it had; else it is nobody's.
+
+    Args:
+        seat: The seat.
+        user_id: Whose it is, with whom it is erased.
+    """
     await fetch(
         """
         UPDATE participants p SET "userId" = NULL, email = NULL, "ownMetadata" = NULL,
+            "wasOf" = $3,
             name = CASE WHEN $2 AND p."erasedAt" IS NULL THEN COALESCE(u.name, p.name) END,
             "deletedAt" = COALESCE(p."deletedAt", now()), "updatedAt" = now()
         FROM participants x LEFT JOIN users u ON u.id = x."userId"
         WHERE p.id = $1 AND x.id = p.id
         """,
-        *(seat["id"], seat["hasWon"]),
+        *(seat["id"], seat["hasWon"], user_id),
     )
 
 

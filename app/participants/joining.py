@@ -140,7 +140,7 @@ async def _take_up(
     if own is not None and own["deletedAt"] is None and own["acceptedAt"] is not None:
         raise _IN_ALREADY
     if own is not None and waiting is not None:
-        await _give_up(waiting)
+        await _give_up(waiting, user_id)
     kept = own or waiting
     if kept is None:
         return None
@@ -153,12 +153,13 @@ async def _take_up(
     return await _accept(kept, [*alive, kept], user_id, address, said, role)
 
 
-async def _give_up(waiting: asyncpg.Record) -> None:
-    """Leave a row to the prizes that it won; nobody is known by it any more."""
+async def _give_up(waiting: asyncpg.Record, user_id: str) -> None:
+    """Leave a row to the prizes that it won; it is erased with whose it was."""
     await fetch(
         'UPDATE participants SET email = NULL, "deletedAt" = COALESCE("deletedAt", now()), '
-        '"updatedAt" = now() WHERE id = $1',
+        '"wasOf" = $2, "updatedAt" = now() WHERE id = $1',
         waiting["id"],
+        user_id,
     )
 
 

@@ -86,11 +86,12 @@ async def erase_user(
 
 
 async def _lock_seats(user_id: str, person: asyncpg.Record) -> Sequence[str]:
-    """Lock the rows of rooms that are somebody's, and those that wait for their address."""
+    """Lock the rows of rooms that are or were somebody's, and those that wait for their address."""
     rows = await fetch(
         """
         SELECT id FROM participants WHERE id IN (
             SELECT id FROM participants WHERE "userId" = $1
+            UNION ALL SELECT id FROM participants WHERE "wasOf" = $1
             UNION ALL SELECT id FROM participants WHERE email = $2 AND "userId" IS NULL
         )
         ORDER BY id FOR NO KEY UPDATE

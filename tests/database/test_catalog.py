@@ -370,6 +370,8 @@ def expect_privacy(tables: dict[str, Table]) -> None:
     users, participants = tables["users"], tables["participants"]
     for table in (users, participants):
         table.columns["erasedAt"] = TIME_OR_NULL
+    participants.columns["wasOf"] = TEXT_OR_NULL
+    participants.indexes["participants_wasOf_idx"] = 'btree ("wasOf") WHERE ("wasOf" IS NOT NULL)'
     users.columns["mayReturn"] = Column("boolean", default="false")
     users.indexes["users_to_erase_idx"] = (
         'btree ("deletedAt") WHERE (("deletedAt" IS NOT NULL) AND ("erasedAt" IS NULL))'

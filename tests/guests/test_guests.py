@@ -14,6 +14,7 @@ from app.database.engine import fetch, fetchrow, fetchval
 from app.errors import Conflict, Forbidden
 from app.participants.erasing import forget_people
 from app.tables import DrawStatus
+from app.users.erasing import erase_user
 from app.users.service import set_platform_administrator
 from tests import factories
 from tests.answers import Headers
@@ -382,6 +383,9 @@ async def test_of_two_seats_one_stays_and_no_win_is_lost(
             'SELECT name, "userId" FROM participants WHERE id = $1', guest["participantId"]
         )
         assert tuple(seat or ()) == ("Ann", None)
+    await erase_user(account["id"], by="a test")
+    names = await fetch("SELECT name FROM participants UNION ALL SELECT name FROM users")
+    assert not {"Ann", "Anna", "Expected"} & {row["name"] for row in names}
 
 
 async def test_a_role_that_was_taken_away_does_not_come_back_by_a_guests_seat(
