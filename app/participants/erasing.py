@@ -7,7 +7,7 @@ events, after what was told before (`person.deleted`).
 from collections.abc import Sequence
 from datetime import datetime
 
-from app.database.engine import fetch, fetchrow, transaction
+from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.database.versions import ANY, VERSION, Precondition
 from app.errors import Conflict, Forbidden, NotFound
 from app.participants.roles import HELD_FROM, Right, may_grant
@@ -141,7 +141,8 @@ async def erase_participant(
         NotFound: There is nobody of this id in the room, or they were erased.
         PreconditionFailed: The row has changed.
         Forbidden: The caller may not grant the role that they have.
-        Conflict: They have joined with an account, which only they or the platform erase.
+        Conflict: They have joined with an account, which only they or the platform erase; or a
+            draw is between its closing and its result.
     """
     async with transaction():
         await fetch("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE", member.room_id)
@@ -162,9 +163,24 @@ async def erase_participant(
                 "They have joined with an account, which they erase themselves. "
                 "Take them out of the room without erasing them."
             )
+        await _require_no_closed_draw(member.room_id)
         await erase_seats([participant_id])
         records = await records_of_seats([participant_id])
         await redact(member.user_id or "staff", ERASE, "participants", participant_id, records)
+
+
+async def _require_no_closed_draw(room_id: str) -> None:
+    """Keep who is nobody any more from passing their turn: entrants would be picked by that.
+
+    The room is locked, and a draw that closes locks it too.
+    """
+    if await fetchval(
+        "SELECT true FROM draws WHERE \"roomId\" = $1 AND status IN ('CLOSED', 'READY')", room_id
+    ):
+        raise Conflict(
+            "A draw of this room is closed and not drawn yet, and its entrants stay as they are. "
+            "Draw or cancel it first, then erase them."
+        )
 
 
 TO_FORGET = """

@@ -306,6 +306,27 @@ async def test_a_draw_that_is_open_goes_on_and_tells_that_somebody_left(
     )
 
 
+async def test_moderators_pick_no_entrants_of_a_closed_draw_by_erasing_the_others(
+    client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
+) -> None:
+    expected = await factories.expected(room["id"], ADDRESS)
+    prize = await factories.prize(room["id"])
+    url = f"/api/v1/rooms/{room['id']}"
+    plan = {"prizes": [{"id": prize["id"], "quantity": 1}]}
+    (await client.post(f"{url}/draws", json=plan, headers=headers)).raise_for_status()
+    (await client.post(f"{url}/draws/1/close", headers=headers)).raise_for_status()
+    seat = f"{url}/participants/{expected['id']}"
+
+    refused = await client.delete(seat, headers=headers, params={"erase": True})
+
+    assert (refused.status_code, code_of(refused)) == (409, "CONFLICT")
+    drawn = await client.post(f"{url}/draws/1/draw", headers=headers)
+    won = drawn.json()["data"]["winners"]
+    assert [each["participantId"] for each in won] == [expected["id"]]
+    erased = await client.delete(seat, headers=headers, params={"erase": True})
+    assert erased.status_code == 200
+
+
 async def test_expected_people_are_erased_by_moderators_also_when_they_have_left(
     client: httpx.AsyncClient, room: asyncpg.Record, headers: Headers
 ) -> None:
