@@ -346,9 +346,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return urlsplit(self.PUBLIC_URL).path
 
     @property
+    def links_url(self) -> str:
+        """Where links lead: PUBLIC_URL, or if that is not set the port that this server has."""
+        port = os.environ.get("LITESTAR_PORT")
+        is_set = self.PUBLIC_URL != DEFAULT_PUBLIC_URL
+        return self.PUBLIC_URL if is_set or port is None else f"http://127.0.0.1:{port}"
+
+    @property
     def join_url(self) -> str:
         """Our own page on which one signs in and joins a room."""
-        return f"{self.PUBLIC_URL}/join"
+        return f"{self.links_url}/join"
 
     @property
     def admin_path(self) -> str:

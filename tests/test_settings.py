@@ -163,3 +163,14 @@ def test_mails_come_from_somebody() -> None:
     with pytest.raises(SettingsError, match="MAIL_FROM"):
         load({"MAIL_URL": "smtp://127.0.0.1"})
     assert load({"MAIL_FROM": "prizes@example.org"}).mail_server is None
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [("", "http://127.0.0.1:8477/join"), ("https://events.example", "https://events.example/join")],
+)
+def test_links_lead_to_the_port_of_this_server_unless_public_url_is_set(
+    monkeypatch: pytest.MonkeyPatch, url: str, link: str
+) -> None:
+    monkeypatch.setenv("LITESTAR_PORT", "8477")
+    assert load({"PUBLIC_URL": url}).join_url == link

@@ -200,7 +200,11 @@ CODES = {
 MEANINGS = {
     "METHOD_NOT_ALLOWED": "The address does not take this method.",
     "PAYLOAD_TOO_LARGE": "The body is larger than the address takes.",
-    **{e.code: (e.__doc__ or "").splitlines()[0].replace("``", "`") for e in every_error()},
+    **{
+        e.code: (e.__doc__ or "").splitlines()[0].replace("``", "`")
+        for e in every_error()
+        if "code" in vars(e) or AppError in e.__bases__  # others are a kind of one with this code
+    },
 }
 DESCRIPTION = f"""{ABOUT}
 

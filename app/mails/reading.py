@@ -94,7 +94,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, row: asyncpg.Record) -> "Letter":
         """Make a letter of a row of CONTENTS that has an address and a cause."""
-        draw, public = row["draw"], settings().PUBLIC_URL
+        draw, public = row["draw"], settings().links_url
         return cls(
             **_head(row),
             person=_person(row["person"]),
@@ -111,7 +111,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     def of_code(cls, row: asyncpg.Record, code: str) -> "Letter":
         """Make a letter of a row of CONTENTS that tells a code."""
         # Behind the #, so that no server learns it, and nobody who follows links uses it up.
-        url = f"{settings().PUBLIC_URL}{SIGN_IN_PATH}?language={row['language']}#{code}"
+        url = f"{settings().links_url}{SIGN_IN_PATH}?language={row['language']}#{code}"
         return cls(**_head(row), code=code, code_url=url)
 
 

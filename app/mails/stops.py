@@ -44,7 +44,7 @@ class Stop(NamedTuple):
     @property
     def url(self) -> str:
         """The link."""
-        return f"{settings().PUBLIC_URL}{PATH}/{self.token}"
+        return f"{settings().links_url}{PATH}/{self.token}"
 
 
 def read_token(token: str) -> Stop:

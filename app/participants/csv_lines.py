@@ -53,7 +53,9 @@ MARKS_OF_EXPORT = frozenset({"id", "joinedAt"})
 EXPORTED_ALONE = MARKS_OF_EXPORT | {"ownMetadata"}
 """What is not read of an export: nobody's own words become a moderator's."""
 
-UNKNOWN_COLUMN = "Unknown column. Leave it out, or send ?extra=metadata."
+UNKNOWN_COLUMN = (
+    "Unknown column. Leave it out, or send ?extra=metadata: whoever sees the room sees it then."
+)
 
 _SEPARATORS = ",;\t"
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[ ,;\t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)

@@ -44,7 +44,16 @@ def _of(table: str, *names: str, **others: str) -> Mapping[str, str]:
     return {**{name: f'{table}."{name}"' for name in names}, **others}
 
 
-_MINE = 'FROM participants p JOIN rooms r ON r.id = p."roomId"'
+# Rows that wait for the verified address are the person's, as they are when it is erased.
+_MINE = """
+    FROM (
+        SELECT p.* FROM participants p WHERE p."userId" = $1
+        UNION ALL
+        SELECT p.* FROM users u JOIN participants p ON p.email = u.email
+        WHERE u.id = $1 AND u."emailVerified" IS NOT NULL
+          AND p."userId" IS NULL AND p."deletedAt" IS NULL
+    ) p JOIN rooms r ON p."roomId" = r.id
+"""
 PARTS = (
     Part(
         "account",
@@ -78,13 +87,7 @@ PARTS = (
             room="r.name",
             leftAt='p."deletedAt"',
         ),
-        """FROM (
-            SELECT p.* FROM participants p WHERE p."userId" = $1
-            UNION ALL
-            SELECT p.* FROM users u JOIN participants p ON p.email = u.email
-            WHERE u.id = $1 AND u."emailVerified" IS NOT NULL
-              AND p."userId" IS NULL AND p."deletedAt" IS NULL
-        ) p JOIN rooms r ON p."roomId" = r.id""",
+        _MINE,
         frozenset({"metadata", "ownMetadata"}),
     ),
     Part(
@@ -99,7 +102,7 @@ PARTS = (
             revokedAt='w."deletedAt"',
         ),
         f"""{_MINE} JOIN winners w ON w."participantId" = p.id
-            JOIN prizes z ON z.id = w."prizeId" WHERE p."userId" = $1""",
+            JOIN prizes z ON z.id = w."prizeId" """,
         frozenset({"metadata"}),
     ),
     Part(
@@ -114,7 +117,7 @@ PARTS = (
         f"""{_MINE} CROSS JOIN LATERAL (
                 SELECT 'invitation' AS kind, p.id AS cause
                 UNION ALL SELECT 'you-won', id FROM winners WHERE "participantId" = p.id
-            ) c JOIN mails m USING (kind, cause) WHERE p."userId" = $1""",
+            ) c JOIN mails m USING (kind, cause)""",
     ),
     Part(
         "answers",
@@ -127,7 +130,7 @@ PARTS = (
             isCorrect='CASE WHEN o."closedAt" IS NOT NULL THEN a."isCorrect" END',
         ),
         f"""{_MINE} JOIN answers a ON a."participantId" = p.id
-            JOIN rounds o ON o.id = a."roundId" WHERE p."userId" = $1""",
+            JOIN rounds o ON o.id = a."roundId" """,
         frozenset({"question"}),
     ),
     Part(

@@ -20,7 +20,7 @@ from app.database.engine import fetch, fetchval
 from app.errors import ValidationFailed
 from app.participants import lines
 from app.participants.bulk import Newcomer
-from app.participants.csv_lines import COLUMNS, documents_of_csv
+from app.participants.csv_lines import COLUMNS, UNKNOWN_COLUMN, documents_of_csv
 from app.participants.lines import lines_of, read_lines
 from app.tables import ParticipantRole
 from tests import factories
@@ -202,8 +202,8 @@ def test_lines_are_numbered_as_an_editor_shows_them() -> None:
 def test_other_columns_are_metadata_where_asked_and_unknown_otherwise() -> None:
     text = 'email,metadata,Seat,__proto__\na@b.c,"{""x"":1}", 7 ,p\nd@e.f,,,\n'
     assert faults_of(text) == {
-        "$.Seat": "Unknown column. Leave it out, or send ?extra=metadata.",
-        "$.__proto__": "Unknown column. Leave it out, or send ?extra=metadata.",
+        "$.Seat": UNKNOWN_COLUMN,
+        "$.__proto__": UNKNOWN_COLUMN,
         "$": "The first line names the columns: userId or email; name; role; metadata.",
     }
     assert documents(text, keep_extra=True) == [

@@ -117,11 +117,14 @@ async def test_who_was_brought_in_by_an_address_finds_that_once_it_is_theirs(
     verified = factories.now() if is_verified else None
     person = await factories.user(emailVerified=verified)
     room = await factories.room(isPublic=False)
-    await factories.expected(room["id"], person["email"])
+    seat = await factories.expected(room["id"], person["email"])
+    prize = await factories.prize(room["id"])
+    await factories.mail(await factories.winner(room["id"], seat["id"], prize["id"]))
 
     archive = await exported(client, person)
 
     assert [row["name"] for row in archive.rows("memberships")] == ["Expected"] * is_verified
+    assert len(archive.rows("wins")) == len(archive.rows("mails")) == is_verified
 
 
 async def test_many_rows_come_in_pieces_and_each_once(
