@@ -93,13 +93,16 @@ FOR EACH ROW EXECUTE FUNCTION keep_record();
 -- Blanks the details of records, and records who did so and why. Returns how many there were.
 CREATE FUNCTION redact_audit_log(
     records BIGINT[], actor TEXT, action TEXT, "table" TEXT, "row" TEXT
-) RETURNS BIGINT LANGUAGE plpgsql SET "audit.redacting" = 'on' AS $$
+) RETURNS BIGINT LANGUAGE plpgsql AS $$
 DECLARE
     redacted BIGINT;
 BEGIN
+    -- Not a SET of the function: only superusers may create one with a parameter of ours.
+    PERFORM set_config('audit.redacting', 'on', true);
     UPDATE audit_log SET before = NULL, after = NULL
     WHERE id = ANY(records) AND num_nonnulls(before, after) > 0;
     GET DIAGNOSTICS redacted = ROW_COUNT;
+    PERFORM set_config('audit.redacting', 'off', true);
     INSERT INTO audit_log (actor, action, "tableName", "rowId", after)
     VALUES (actor, action, "table", "row", jsonb_build_object('redacted', redacted));
     RETURN redacted;

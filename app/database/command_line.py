@@ -155,19 +155,21 @@ DROP_EVERYTHING = f"""
     DO $$
     DECLARE thing TEXT;
     BEGIN
-        FOR thing IN
-            SELECT format('TABLE public.%I', relname) FROM pg_class c
+        -- All are named before the first goes: what goes with another one has no name any more.
+        FOREACH thing IN ARRAY ARRAY(
+            SELECT format('TABLE IF EXISTS public.%I', relname) FROM pg_class c
             WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
               AND {of_no_extension("pg_class", "c.oid")}
             UNION ALL
-            SELECT format('TYPE public.%I', typname) FROM pg_type t
+            SELECT format('TYPE IF EXISTS public.%I', typname) FROM pg_type t
             WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'
               AND {of_no_extension("pg_type", "t.oid")}
             UNION ALL
-            SELECT format('ROUTINE %s', p.oid::regprocedure) FROM pg_proc p
+            SELECT format('ROUTINE IF EXISTS %s', p.oid::regprocedure) FROM pg_proc p
             WHERE pronamespace = 'public'::regnamespace AND {of_no_extension("pg_proc", "p.oid")}
             UNION ALL
-            SELECT format('SCHEMA %I', nspname) FROM pg_namespace WHERE nspname = 'admin'
+            SELECT format('SCHEMA IF EXISTS %I', nspname) FROM pg_namespace WHERE nspname = 'admin'
+        )
         LOOP
             EXECUTE 'DROP ' || thing || ' CASCADE';
         END LOOP;

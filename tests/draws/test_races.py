@@ -261,9 +261,8 @@ async def test_nobody_waits_for_a_closing_or_a_ranking(monkeypatch: pytest.Monke
         return go_slowly
 
     number = await announce(moderator(), terms(prizes=(WantedPrize("book", 1),)))
-    monkeypatch.setattr(
-        closing, "_freeze_entrants", slow({"left_out": "{}", "lacks_weights": False})
-    )
+    frozen = {"left_out": "{}", "lacks_weights": False, "guests": 0}
+    monkeypatch.setattr(closing, "_freeze_entrants", slow(frozen))
     task = asyncio.create_task(close(moderator(), number))
     await reached.wait()
     await asyncio.wait_for(remove_participant(moderator(), "eva"), PATIENCE)

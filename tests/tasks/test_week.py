@@ -108,7 +108,7 @@ async def test_without_the_lock_the_same_slots_are_doubled(
 ) -> None:
     await effects.execute("DROP INDEX task_runs_job_key; DROP INDEX task_runs_job_slot_key")
 
-    await live_through(migrated_database, "unguarded", days=2)
+    await live_through(migrated_database, "unguarded", days=1)
 
-    days = Counter(row["job"] for row in await effects.fetch("SELECT job FROM effects"))
-    assert days["cleanup-tokens"] > 3
+    done = await effects.fetchval("SELECT count(*) FROM effects WHERE job = 'finish-draws'")
+    assert done > len(moments_of(0))
