@@ -13,6 +13,7 @@ from app.auth.tokens import token_hash
 from app.database.engine import fetch, fetchval, transaction
 from app.database.listener import Listener
 from app.errors import InvalidCredentials
+from app.invitations.codes import new_code
 from tests import factories
 from tests.auth.conftest import ADMIN, Configure, SignIn, bearer, counted_statements
 from tests.waiting import eventually
@@ -336,3 +337,18 @@ async def test_credentials_that_can_not_be_read_are_limited_too(
 async def test_many_at_once_are_all_identified(client: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(client.get(APPS, headers=basic()) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_tries_of_a_rooms_code_count_by_app_from_wherever(
+    client: httpx.AsyncClient, configure: Configure
+) -> None:
+    configure(RATE_LIMITS=True, RATE_LIMIT_INVITATIONS="2/minute", TRUSTED_PROXIES=1)
+
+    async def try_from(number: int, headers: dict[str, str]) -> int:
+        there = {**headers, "X-Forwarded-For": f"192.0.2.{number}"}
+        body = {"code": new_code()}
+        answer = await client.post("/api/v1/invitations/find", json=body, headers=there)
+        return answer.status_code
+
+    assert [await try_from(number, basic()) for number in range(3)] == [404, 404, 429]
+    assert await try_from(3, {}) == 404
