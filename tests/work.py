@@ -1,5 +1,6 @@
 """How much Python work something is, whatever the machine is busy with."""
 
+import gc
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -14,9 +15,11 @@ def python_calls(work: Callable[[], object]) -> int:
         calls += event == "call"
 
     before = sys.getprofile()
+    gc.disable()  # what other tests have left would be finalized meanwhile
     sys.setprofile(count)
     try:
         work()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return calls
