@@ -42,7 +42,7 @@ async def confirm(member: Membership, winner_id: str) -> None:
     """
     async with transaction():
         settler, _ = await _settler_of(member, winner_id)
-        async with acting(_actor_of(member), "confirm win"):
+        async with acting(member.actor, "confirm win"):
             confirmed = await fetchval(
                 f"""
                 UPDATE winners SET "claimStatus" = 'CONFIRMED', "claimSettledAt" = {CLOCK},
@@ -68,16 +68,12 @@ async def decline(member: Membership, winner_id: str) -> None:
         settler, prize_id = await _settler_of(member, winner_id)
         if not await _lock_prize(prize_id):
             raise NotFound("There is no such room.")
-        async with acting(_actor_of(member), "decline win"):
+        async with acting(member.actor, "decline win"):
             ended = await _end(
                 prize_id, [winner_id], f'"claimBy" > {CLOCK}', ClaimStatus.DECLINED, settler
             )
         if not ended:
             await _require(ClaimStatus.DECLINED, winner_id)
-
-
-def _actor_of(member: Membership) -> str:
-    return member.user_id or "staff"
 
 
 async def _settler_of(member: Membership, winner_id: str) -> tuple[Settler, str]:

@@ -135,7 +135,7 @@ async def revoke(member: Membership, invitation_id: str, precondition: Precondit
         precondition.check(row)
         if not may_invite(member.rank, ParticipantRole(row["role"])):
             raise Forbidden(f"You may not revoke an invitation as {row['role']}.")
-        async with acting(member.user_id or "staff", "revoke invitation"):
+        async with acting(member.actor, "revoke invitation"):
             await fetchval(
                 'UPDATE invitations SET "revokedAt" = now() WHERE id = $1 '
                 'AND "revokedAt" IS NULL RETURNING id',

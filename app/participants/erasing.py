@@ -166,7 +166,7 @@ async def erase_participant(
         await _require_no_closed_draw(member.room_id)
         await erase_seats([participant_id])
         records = await records_of_seats([participant_id])
-        await redact(member.user_id or "staff", ERASE, "participants", participant_id, records)
+        await redact(member.actor, ERASE, "participants", participant_id, records)
 
 
 async def _require_no_closed_draw(room_id: str) -> None:

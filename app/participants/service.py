@@ -49,6 +49,11 @@ class Membership(msgspec.Struct, frozen=True):
         return self.user_id is None and self.rank is Rank.PLATFORM_ADMINISTRATOR
 
     @property
+    def actor(self) -> str:
+        """Who acts, for `audit_log`."""
+        return self.user_id or "staff"
+
+    @property
     def moderates(self) -> bool:
         """Whether addresses, and the names of deleted people, are shown to them.
 

@@ -64,7 +64,7 @@ async def hand_over(member: Membership, room: asyncpg.Record, receiver_id: str) 
     agreed = organizers[receiver_id] is not None or receiver_id == member.user_id
     if not agreed and member.rank < Rank.ADMIN:
         raise Conflict("They were brought in: have them join the room first.")
-    async with acting(member.user_id or "staff", "hand over room"):
+    async with acting(member.actor, "hand over room"):
         await _pass_on({room["id"]: receiver_id})
 
 
