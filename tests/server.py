@@ -128,10 +128,13 @@ class Server:
         assert not alive, alive
         return status
 
+    def workers(self) -> list[psutil.Process]:
+        """Return those that answer requests, by the name that Granian gives them."""
+        return [each for each in _descendants(self.process.pid) if _is_worker(each)]
+
     def kill_workers(self, most: int | None = None) -> None:
         """Kill workers that are old enough for the server to start others instead."""
-        tree = psutil.Process(self.process.pid).children(recursive=True)
-        workers = [each for each in tree if "worker" in " ".join(each.cmdline())][:most]
+        workers = self.workers()[:most]
         youngest = max(each.create_time() for each in workers)
         time.sleep(max(0, youngest + YOUNG_SECONDS - time.time()))
         kill_all(workers)
@@ -164,6 +167,12 @@ def _descendants(pid: int) -> list[psutil.Process]:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return "worker-" in " ".join(process.cmdline())
+    return False
 
 
 @contextmanager

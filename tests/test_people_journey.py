@@ -6,7 +6,6 @@ import re
 import zipfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from email.message import EmailMessage
 from io import BytesIO
 from pathlib import Path
@@ -17,10 +16,11 @@ import msgspec
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from app.database.engine import fetch, fetchval, transaction
+from app.database.engine import fetchval
 from app.draws.record import check
 from app.settings import PROJECT_ROOT
 from tests.admin.browser import CHROMIUM, FLAGS
+from tests.draws.conftest import age
 from tests.mails.server import Mailbox, receiving
 from tests.server import Server, free_port, run, serving
 from tests.sockets.conftest import bound
@@ -157,20 +157,6 @@ def text_of(mail: EmailMessage) -> str:
 def spreadsheet(count: int) -> str:
     lines = [f"Colleague {n:03},colleague{n:03}@firma.example,{n % 3 + 1}" for n in range(count)]
     return "\n".join(["ФИО,Email,Билеты", *lines])
-
-
-async def age(days: int) -> None:
-    """Let so many days have passed since the draw, which no trigger would."""
-    past = timedelta(days=days)
-    async with transaction():
-        await fetch("SET LOCAL session_replication_role = replica")
-        await fetch('UPDATE winners SET "claimBy" = "claimBy" - $1::interval', past)
-        await fetch("UPDATE draw_claims SET at = at - $1::interval", past)
-        await fetch(
-            'UPDATE draws SET "announcedAt" = "announcedAt" - $1::interval, "closedAt" = '
-            '"closedAt" - $1, "readyAt" = "readyAt" - $1, "drawnAt" = "drawnAt" - $1',
-            past,
-        )
 
 
 async def bring_in(organizer: Caller, people: str) -> None:

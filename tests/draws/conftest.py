@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.auth.sessions import Device, open_session
-from app.database.engine import fetch, fetchval, jsonb
+from app.database.engine import fetch, fetchval, jsonb, transaction
 from app.draws import drand
 from app.draws.announcing import Terms
 from app.draws.ranking import NoEntropy
@@ -26,6 +26,20 @@ PEOPLE = {
 }
 PLAYERS = ["ann", "ben", "cem", "dan", "eva"]
 TEXT = {"kind": "text", "label": "Dice", "format": {"alphabet": "1-6", "length": 5}}
+
+
+async def age(days: int) -> None:
+    """Let so many days have passed since the draws, which no trigger would."""
+    past = timedelta(days=days)
+    async with transaction():
+        await fetch("SET LOCAL session_replication_role = replica")
+        await fetch('UPDATE winners SET "claimBy" = "claimBy" - $1::interval', past)
+        await fetch("UPDATE draw_claims SET at = at - $1::interval", past)
+        await fetch(
+            'UPDATE draws SET "announcedAt" = "announcedAt" - $1::interval, "closedAt" = '
+            '"closedAt" - $1, "readyAt" = "readyAt" - $1, "drawnAt" = "drawnAt" - $1',
+            past,
+        )
 
 
 class Stage:

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from app.claims.service import expire
-from app.database.engine import fetch, fetchrow, fetchval, transaction
+from app.database.engine import fetch, fetchrow, fetchval
 from app.draws.record import Record, check
 from tests import factories
-from tests.draws.conftest import PLAYERS, Stage, check_stock, stock
+from tests.draws.conftest import PLAYERS, Stage, age, check_stock, stock
 from tests.waiting import eventually, somebody_waits
 
 WEEK = {"within": "P7D"}
@@ -57,19 +57,6 @@ class Claims:
         assert result.passed, result.steps[-1]
         await check_stock()
         return msgspec.json.decode(content, type=Record)
-
-    async def age(self, days: int) -> None:
-        """Let so many days have passed since, which no trigger would."""
-        past = timedelta(days=days)
-        async with transaction():
-            await fetch("SET LOCAL session_replication_role = replica")
-            await fetch('UPDATE winners SET "claimBy" = "claimBy" - $1::interval', past)
-            await fetch("UPDATE draw_claims SET at = at - $1::interval", past)
-            await fetch(
-                'UPDATE draws SET "announcedAt" = "announcedAt" - $1::interval, "closedAt" = '
-                '"closedAt" - $1, "readyAt" = "readyAt" - $1, "drawnAt" = "drawnAt" - $1',
-                past,
-            )
 
 
 @pytest.fixture
@@ -168,7 +155,7 @@ async def test_what_is_not_claimed_in_time_goes_to_who_has_as_long_again(
 ) -> None:
     await stage.drawn(prizes=PHONE, alternates=1)
     [second] = line_of(await claims.record())
-    await claims.age(8)
+    await age(8)
 
     assert await expire("phone") == 1
     assert await holders() == [second]
@@ -187,7 +174,7 @@ async def test_a_clock_that_is_behind_dates_nothing_before_what_it_follows_from(
 ) -> None:
     await stage.drawn(prizes=PHONE, alternates=2)
     [first] = [win.participantId for win in (await claims.record()).winners or ()]
-    await claims.age(-3)
+    await age(-3)
     await claims.decline(first)
     [unclaimed] = (await claims.record()).claims or ()
     assert unclaimed.at == (await claims.record()).drawnAt

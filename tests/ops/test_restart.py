@@ -20,26 +20,14 @@ from tests.waiting import eventually, is_waited_for
 SIGN_IN = {"email": "alice@example.com", "password": "password123"}
 
 
-def workers(server: Server) -> list[psutil.Process]:
-    """Return those that answer requests, by the name that Granian gives them."""
-    tree = psutil.Process(server.process.pid).children(recursive=True)
-    return [process for process in tree if is_worker(process)]
-
-
-def is_worker(process: psutil.Process) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return "worker-" in " ".join(process.cmdline())
-    return False
-
-
 @pytest.mark.timeout(180)
 async def test_a_dead_worker_is_replaced(migrated_database: str) -> None:
     with serving(PROJECT_ROOT, "--wc", "2", DATABASE_URL=migrated_database) as server:
         await eventually(lambda: two_workers(server), 60)
-        first, second = workers(server)
+        first, second = server.workers()
         first.kill()
         await eventually(lambda: other_two_workers(server, first.pid), 60)
-        assert second.pid in {worker.pid for worker in workers(server)}
+        assert second.pid in {worker.pid for worker in server.workers()}
         async with httpx.AsyncClient(timeout=60) as client:
             assert (await client.get(f"{server.url}/health/ready")).status_code == 200
         server.tree = psutil.Process(server.process.pid).children(recursive=True)
@@ -48,11 +36,11 @@ async def test_a_dead_worker_is_replaced(migrated_database: str) -> None:
 
 async def two_workers(server: Server) -> bool:
     """Tell whether both have started: one that is killed before is not missed in the log."""
-    return len(workers(server)) == 2 and started_workers(server) == 2
+    return len(server.workers()) == 2 and started_workers(server) == 2
 
 
 async def other_two_workers(server: Server, gone: int) -> bool:
-    pids = {worker.pid for worker in workers(server)}
+    pids = {worker.pid for worker in server.workers()}
     return len(pids) == 2 and gone not in pids and started_workers(server) == 3
 
 
