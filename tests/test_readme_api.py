@@ -16,25 +16,30 @@ def lines_of(heading: str, readme: str = "README.md") -> list[str]:
     return block[1].splitlines()
 
 
-def test_the_api_in_five_minutes_works_line_by_line(empty_database: str, tmp_path: Path) -> None:
+def bash(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_api_in_five_minutes_works_twice(empty_database: str, tmp_path: Path) -> None:
     lines = lines_of("API in five minutes")
     draw = lines_of("Holding a draw", "app/draws/README.md")
     people = lines_of("From a spreadsheet to winners who know")
     with serving(DATABASE_URL=empty_database) as server:
-        script = tmp_path / "lines.sh"
-        served = [
-            line.replace("http://127.0.0.1:8000", server.url) for line in (*lines, *draw, *people)
-        ]
-        script.write_text("\n".join(served))
-
-        run = subprocess.run(
-            ["bash", "-euo", "pipefail", script],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+        walk, *others = (
+            "\n".join(part).replace("http://127.0.0.1:8000", server.url)
+            for part in (lines, (*draw, *people))
         )
+        before = bash(walk, tmp_path)
+        run = bash("\n".join((walk, *others)), tmp_path)
+        refused = bash(f"{walk}\nsend $API/rooms -d '{{}}' | data id", tmp_path)
 
+    assert (before.returncode, before.stderr) == (0, "")
     assert (run.returncode, run.stderr) == (0, "")
     *printed, active, added, units, announced, entrants, over, rows = run.stdout.splitlines()
     printed, drawn = printed[: -len(draw)], printed[-len(draw) :]
@@ -54,3 +59,5 @@ def test_the_api_in_five_minutes_works_line_by_line(empty_database: str, tmp_pat
         *("ACTIVE", "300", "10", "ANNOUNCED", "300", "DRAWN", "11"),
     )
     assert zipfile.is_zipfile(tmp_path / "evidence.zip")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("{'code': 'VALIDATION_ERROR', 'message':")
