@@ -30,6 +30,7 @@ from playwright.async_api import (
 
 from app.database.ids import new_id
 from app.draws.record import Record
+from tests.axe import WITHOUT_AXE, axe, barriers_on
 from tests.conftest import fresh_database
 from tests.draws import records, vectors
 from tests.draws.conftest import Stage
@@ -62,6 +63,8 @@ GOOD, BAD = "✓ This draw checks out.", "✗ This draw does not check out."
 PICTURES = os.environ.get("DRAW_PICTURES")
 """A folder for screenshots of the pages; those of the README are in `app/draws/pages`."""
 NAMES = ["Ada", "Boris", "Chloé", "Dmitri", "Éva", "Farid", "Grace", "Hana", "Ivo", "Jun", "Kofi"]
+
+__all__ = ["axe"]
 
 expect.set_options(timeout=WAIT_MILLISECONDS)
 
@@ -776,6 +779,33 @@ async def _verdicts(page: Page, pairs: list[tuple[bytes, bytes]]) -> list[str]:
         [[base64.b64encode(content).decode() for content in pair] for pair in pairs],
     )
     return verdicts
+
+
+@WITHOUT_AXE
+async def test_nothing_keeps_people_from_the_pages(
+    page: Page, server: Server, organizer: httpx.AsyncClient, axe: str
+) -> None:
+    room = await opened(organizer)
+    await joined(organizer, room, "Ann", None)
+    draw = f"{server.url}{room}/draws/1"
+    await page.goto(draw)
+    await expect(page.locator("#message")).to_contain_text("no such public draw")
+    assert await barriers_on(page, axe) == []
+    await ok(organizer.post(f"{room}/draws"))
+    for step, status in (("", "ANNOUNCED"), ("/close", "CLOSED"), ("/draw", "DRAWN")):
+        if step:
+            await ok(organizer.post(f"{room}/draws/1{step}"))
+        await page.goto(draw)
+        await expect(page.locator("#status")).to_have_text(status)
+        await expect(page.locator("#code")).not_to_have_js_property("naturalWidth", 0)
+        assert await barriers_on(page, axe) == []
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        await page.goto(f"{server.url}/verify")
+        assert await barriers_on(page, axe) == []
+        await page.goto(f"{server.url}/verify?draw={room}/draws/1")
+        await expect(page.locator("#verdict")).to_have_text(GOOD)
+        assert await barriers_on(page, axe) == []
 
 
 async def test_the_pages_run_nothing_but_their_own(stage: Stage) -> None:

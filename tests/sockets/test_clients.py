@@ -1,19 +1,13 @@
 """Existing clients, Python's and the browser's, on real servers."""
 
 import asyncio
-import hashlib
 import json
 import os
-import shutil
 import signal
-import subprocess
-import tarfile
 import time
-from base64 import b64decode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,12 +22,12 @@ from app.database.ids import new_id
 from tests import factories
 from tests.auth.test_browser import CHROMIUM, FLAGS, front_end
 from tests.events.following import following
+from tests.npm import NPM, file_of
 from tests.server import Server, serving
 from tests.sockets.conftest import MOST, POLLING, WEBSOCKET, Client, Party, Site
 
 FRONT = "http://localhost:3000"
-NPM = shutil.which("npm")
-JAVASCRIPT = "socket.io-client-4.8.4"
+JAVASCRIPT_VERSION = "4.8.4"
 JAVASCRIPT_SHA512 = (
     "7wjKAvVXYOJsbmUgkWbnhPD4bFpkqrUR0++XOjpGFmqDqsqV1CI93VTraeExLxpjxEqrWgFoSRZu1ihjLWfkAA=="
 )
@@ -398,16 +392,14 @@ async def test_open_sockets_do_not_hold_up_the_stop(bound: str, party: Party) ->
 
 @pytest.fixture(scope="module")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Fetch the browser's client, and make sure that it is the one we know."""
-    folder = tmp_path_factory.mktemp("javascript")
-    command = ("npm", "pack", "--silent", JAVASCRIPT.replace("client-", "client@"))
-    subprocess.run(command, cwd=folder, check=True, timeout=60)
-    packed: Path = folder / f"{JAVASCRIPT}.tgz"
-    assert hashlib.sha512(packed.read_bytes()).digest() == b64decode(JAVASCRIPT_SHA512)
-    with tarfile.open(packed) as archive:
-        script = archive.extractfile("package/dist/socket.io.min.js")
-        assert script is not None
-        return script.read().decode()
+    """Fetch the browser's client."""
+    return file_of(
+        "socket.io-client",
+        JAVASCRIPT_VERSION,
+        "dist/socket.io.min.js",
+        sha512=JAVASCRIPT_SHA512,
+        folder=tmp_path_factory.mktemp("javascript"),
+    )
 
 
 @pytest.fixture
