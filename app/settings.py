@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 else:
     zxcvbn = deferred("zxcvbn")
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_SOURCES = Path(__file__).resolve().parent.parent
+IS_CHECKOUT = (_SOURCES / "pyproject.toml").exists()
+"""Whether this is a checkout; else it was installed as a package."""
+PROJECT_ROOT = _SOURCES if IS_CHECKOUT else Path.cwd()
+"""Where `.env` and `.data` are: the checkout, or the folder in which an installed service runs."""
+COMMAND = "litestar" if IS_CHECKOUT else "event-platform"
+"""What the command line is called, for messages that say what to do."""
 DATA_DIRECTORY = PROJECT_ROOT / ".data"
 """What a development server keeps: its embedded PostgreSQL. Safe to delete."""
 
@@ -423,7 +429,7 @@ def postgresql_url(url: str) -> str:
     if options.get("schema", "public") != "public":
         raise SettingsError(
             "DATABASE_URL: only the schema `public` is supported. Leave `schema` out:"
-            " `litestar database adopt-prisma` moves the tables there."
+            f" `{COMMAND} database adopt-prisma` moves the tables there."
         )
     kept = {name: value for name, value in options.items() if name not in PRISMA_URL_OPTIONS}
     return urlunsplit(parts._replace(query=urlencode(kept)))

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from app.database.engine import DB
 from app.database.terminal import console, fail, with_database
-from app.settings import settings
+from app.settings import COMMAND, settings
 from tasks import runs
 from tasks.schedule import Job, jobs
 
@@ -87,7 +87,7 @@ async def _run_now(job: Job) -> int:
     screen = Console(stderr=True)
     async with runs.exclusive(job) as connection:
         if connection is None:
-            fail(f"{job.name} is running already: see `litestar tasks list`.")
+            fail(f"{job.name} is running already: see `{COMMAND} tasks list`.")
         with Progress(*columns, console=screen, disable=not screen.is_terminal) as progress:
             total = await runs.count(connection, job, datetime.now(UTC))
             bar = progress.add_task(job.name, total=total)

@@ -87,13 +87,19 @@ def run(
 class Server:
     """A server process, its children and where it listens."""
 
-    def __init__(self, cwd: Path, settings: Mapping[str, str], options: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        cwd: Path,
+        settings: Mapping[str, str],
+        options: tuple[str, ...],
+        command: tuple[str, ...] = COMMAND,
+    ) -> None:
         self.port = int(settings.get("LITESTAR_PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = LOGS / f"server-{self.port}.log"
         self._written = self.log.open("w+")
         self.process = subprocess.Popen(
-            [*COMMAND, "--port", str(self.port), *options],
+            [*command, "--port", str(self.port), *options],
             cwd=cwd,
             env=environment(**settings),
             stdout=self._written,
@@ -178,7 +184,13 @@ def _is_worker(process: psutil.Process) -> bool:
 @contextmanager
 def serving(cwd: Path = PROJECT_ROOT, *options: str, **settings: str) -> Iterator[Server]:
     """Serve until the block ends; then nothing of it is left."""
-    server = Server(cwd, settings, options)
+    with served(Server(cwd, settings, options)) as server:
+        yield server
+
+
+@contextmanager
+def served(server: Server) -> Iterator[Server]:
+    """Wait for a server that was started, and end it after the block."""
     try:
         server.wait_until_ready()
         yield server

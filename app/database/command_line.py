@@ -21,7 +21,7 @@ from app.database.migrations import MigrationError
 from app.database.new_migration import write_migration
 from app.database.terminal import Result, console, fail, with_database
 from app.piccolo_app import APP_CONFIG
-from app.settings import settings
+from app.settings import COMMAND, settings
 
 yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 
@@ -42,7 +42,7 @@ def upgrade(target: str) -> None:
 
 async def _upgrade(target: str) -> list[str]:
     if await fetchval(migrations.MADE_BY_PRISMA):
-        fail("Prisma made this database. Run: litestar database adopt-prisma")
+        fail(f"Prisma made this database. Run: {COMMAND} database adopt-prisma")
     with _progress("migrating") as report:
         return await migrations.upgrade(target, report)
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from app.database.embedded.finding import EmbeddedServerError
 from app.database.engine import DB, DatabaseUnavailable
 from app.errors import AppError
+from app.settings import COMMAND
 
 WIDTH_WITHOUT_TERMINAL = 160
 """Columns for tables that go to a file or a pipe."""
@@ -35,7 +36,7 @@ def with_database(work: Callable[[], Awaitable[Result]], *foreseen: type[Excepti
     except foreseen as error:
         fail(str(error))
     except asyncpg.UndefinedTableError as error:
-        fail(f"The database is not migrated ({error}). Run: litestar database upgrade")
+        fail(f"The database is not migrated ({error}). Run: {COMMAND} database upgrade")
     except asyncpg.PostgresError as error:
         fail(f"PostgreSQL refuses: {error}.")
 

@@ -28,7 +28,7 @@ from app.database.migrations import MigrationError
 from app.deferred import deferred
 from app.ops.lifeline import hold_lifeline
 from app.ops.logs import configure_logs
-from app.settings import ADMIN_OFF, settings
+from app.settings import ADMIN_OFF, COMMAND, settings
 
 if sys.platform != "win32":
     import resource
@@ -132,7 +132,7 @@ def _require_free_port(host: str, port: int) -> None:
                 raise SystemExit(f"Can't listen on {host}:{port}: {error}.") from error
             raise SystemExit(
                 f"Port {port} is taken, perhaps by another start of this server. "
-                f"Stop that one, or choose another port: litestar run --port {port + 1}"
+                f"Stop that one, or choose another port: {COMMAND} run --port {port + 1}"
             ) from error
 
 
@@ -153,7 +153,7 @@ async def _prepare_database() -> tuple[str, str] | None:
         EMBEDDED.join(report)
     if await migrations.pending() and await fetchval(migrations.MADE_BY_PRISMA):
         raise SystemExit(
-            "Prisma made this database. Take it over with: litestar database adopt-prisma"
+            f"Prisma made this database. Take it over with: {COMMAND} database adopt-prisma"
         )
     if settings().in_production:
         await _require_migrated()
@@ -174,7 +174,7 @@ async def _require_migrated() -> None:
     if pending:
         raise SystemExit(
             f"The database lacks {len(pending)} migration(s): {', '.join(pending)}. "
-            "Run: litestar database upgrade"
+            f"Run: {COMMAND} database upgrade"
         )
 
 
@@ -198,6 +198,6 @@ def _greet(url: str, administrator: tuple[str, str] | None) -> None:
 
 def _how_to_administrate(made: tuple[str, str] | None) -> str:
     if made is None:
-        return "Sign in as made with: litestar admin create-user"
+        return f"Sign in as made with: {COMMAND} admin create-user"
     name, password = made
     return f"Sign in as [bold]{name}[/] with [bold]{password}[/] (shown this once)"
