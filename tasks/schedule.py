@@ -13,7 +13,7 @@ from app.settings import SettingsError, settings
 from tasks.claims import OverdueClaims
 from tasks.draws import DueDraws
 from tasks.events import Forgetting
-from tasks.mails import DueMails
+from tasks.mails import DueMails, DueReminders
 from tasks.people import (
     ERASE_DELETED,
     FORGET_PEOPLE,
@@ -125,6 +125,7 @@ JOBS = (
     Job(ERASE_DELETED, "10 3 * * *", (Erasing(),)),
     Job(FORGET_PEOPLE, "20 3 * * *", (ForgettingRooms(),)),
     Job(REDACT_AUDIT, "30 3 * * *", (RedactingAudit(),)),
+    Job("remind-winners", "*/5 * * * *", (DueReminders(),)),
     Job("send-mails", "* * * * *", (DueMails(),), needs="MAIL_URL"),
     Job("draw-due-rounds", "* * * * *", (DueDraws(due_draws, draw_due),), needs="DRAND_URL"),
     Job("finish-draws", "* * * * *", (DueDraws(unfinished_draws, finish_draw),)),

@@ -3,10 +3,12 @@
 from app.database.engine import fetch
 from app.database.ids import new_id
 from app.settings import Language, Settings
-from app.tables import MailStatus
+from app.tables import ClaimStatus, MailStatus, Settler
 
 CODE = "code"
+DECISION = "decision"
 INVITATION = "invitation"
+REMINDER = "reminder"
 YOU_WON = "you-won"
 
 
@@ -29,7 +31,8 @@ def queues(moved: str, status: str, language: str) -> tuple[str, ...]:
         status: The parameter of `status_of_new`.
         language: The parameter of the language.
     """
-    return _of_winners(moved, status, language), _of_expected(moved, status, language)
+    kinds = (_of_winners, _of_claims, _of_expected)
+    return tuple(write(moved, status, language) for write in kinds)
 
 
 _COLUMNS = """
@@ -52,6 +55,21 @@ def _of_winners(moved: str, status: str, language: str) -> str:
             '{YOU_WON}', w.id, e.id, r.id, r."createdBy", e.moment, {language}, {status}
         FROM {moved} e JOIN winners w ON w.id = e.subject JOIN rooms r ON r.id = w."roomId"
         WHERE e.type = 'winner.awarded' AND w."deletedAt" IS NULL AND r."sendsMail"
+        ORDER BY w.id
+        {_AGAIN}
+    """
+
+
+def _of_claims(moved: str, status: str, language: str) -> str:
+    """Write to whose win was settled by somebody else, or by the time alone."""
+    return f"""
+        {_COLUMNS}
+        SELECT DISTINCT ON (w.id)
+            '{DECISION}', w.id, e.id, r.id, r."createdBy", e.moment, {language}, {status}
+        FROM {moved} e JOIN winners w ON w.id = e.subject JOIN rooms r ON r.id = w."roomId"
+        WHERE e.type IN ('winner.claimed', 'winner.declined', 'winner.expired')
+            AND r."sendsMail" AND (w."claimSettledBy" = '{Settler.STAFF}'
+                OR w."claimStatus" = '{ClaimStatus.EXPIRED}')
         ORDER BY w.id
         {_AGAIN}
     """

@@ -8,12 +8,14 @@ import asyncpg
 import msgspec
 
 from app.auth.codes import IN_FORCE, code_of
-from app.mails.queueing import CODE, INVITATION, YOU_WON
+from app.mails.queueing import CODE, DECISION, INVITATION, REMINDER, YOU_WON
 from app.mails.stops import STOPPED
 from app.participants.service import DELETED_PERSON
 from app.settings import settings
+from app.tables import ClaimStatus
 from app.visible_text import cleaned_line
 
+_TELLS_OF_WIN = f"m.kind IN ('{YOU_WON}', '{REMINDER}')"
 # The address is the account's, if it is verified; who has no account has the one that they were
 # brought in by. Who is invited has none: whether somebody has an account with it is not looked at.
 # A code goes where it was asked for, whatever a room wants or somebody has stopped.
@@ -22,15 +24,23 @@ CONTENTS = f"""
         d."isReadable", COALESCE(p.name, u.name) AS person,
         CASE WHEN o."deletedAt" IS NULL THEN o.name END AS organizer,
         CASE WHEN w."claimStatus" = 'PENDING' THEN w."claimBy" END AS "claimBy",
+        w."claimStatus", EXISTS (SELECT FROM draw_claims n WHERE n."drawId" = w."drawId"
+            AND n."prizeId" = w."prizeId" AND n."participantId" = w."participantId"
+            AND n.next IS NOT NULL) AS "isPassedOn",
         c.kid, CASE
             WHEN m.kind = '{CODE}' AND c.id IS NULL THEN 'The code is not good any more.'
             WHEN m.kind = '{CODE}' THEN NULL
             WHEN r."deletedAt" IS NOT NULL THEN 'The room was deleted.'
             WHEN NOT r."sendsMail" THEN 'The room sends no mails any more.'
-            WHEN w."claimStatus" = 'DECLINED' THEN 'The win was declined.'
-            WHEN w."claimStatus" = 'EXPIRED' OR w."claimStatus" = 'PENDING'
-                AND w."claimBy" <= now() THEN 'The time to claim it is over.'
-            WHEN m.kind = '{YOU_WON}' AND (w.id IS NULL OR w."deletedAt" IS NOT NULL)
+            WHEN m.kind = '{DECISION}' AND (w.id IS NULL
+                OR w."claimStatus" = 'CONFIRMED' AND w."deletedAt" IS NOT NULL)
+                THEN 'The win was revoked.'
+            WHEN m.kind = '{REMINDER}' AND w."claimStatus" = 'CONFIRMED'
+                THEN 'The win was claimed.'
+            WHEN {_TELLS_OF_WIN} AND w."claimStatus" = 'DECLINED' THEN 'The win was declined.'
+            WHEN {_TELLS_OF_WIN} AND (w."claimStatus" = 'EXPIRED' OR w."claimStatus" = 'PENDING'
+                AND w."claimBy" <= now()) THEN 'The time to claim it is over.'
+            WHEN {_TELLS_OF_WIN} AND (w.id IS NULL OR w."deletedAt" IS NOT NULL)
                 THEN 'The win was revoked.'
             WHEN m.kind = '{INVITATION}' AND (p.id IS NULL OR p."deletedAt" IS NOT NULL)
                 THEN 'They are not in the room any more.'
@@ -41,7 +51,7 @@ CONTENTS = f"""
             WHEN EXISTS (SELECT FROM mail_stops WHERE id = {STOPPED}) THEN 'Nobody wants it there.'
         END AS needless
     FROM mails m LEFT JOIN rooms r ON r.id = m."roomId" LEFT JOIN users o ON o.id = r."createdBy"
-    LEFT JOIN winners w ON w.id = m.cause AND m.kind = '{YOU_WON}'
+    LEFT JOIN winners w ON w.id = m.cause AND m.kind IN ('{YOU_WON}', '{REMINDER}', '{DECISION}')
     LEFT JOIN sign_in_codes c ON c.id = m.cause AND m.kind = '{CODE}' AND {IN_FORCE}
     LEFT JOIN prizes z ON z.id = w."prizeId"
     LEFT JOIN participants p
@@ -86,6 +96,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """Where anybody sees that draw."""
     claim_by: datetime | None = None
     """By when the winner has to say that they take it, if they still have to."""
+    claim: ClaimStatus | None = None
+    """What has become of the win, if it had to be claimed."""
+    is_passed_on: bool = False
+    """Whether somebody else has it by now."""
     code: str | None = None
     """What one signs in with."""
     code_url: str | None = None
@@ -105,6 +119,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
             draw=draw,
             draw_url=f"{public}/rooms/{row['roomId']}/draws/{draw}" if row["isReadable"] else None,
             claim_by=row["claimBy"],
+            claim=row["claimStatus"] and ClaimStatus(row["claimStatus"]),
+            is_passed_on=row["isPassedOn"],
         )
 
     @classmethod

@@ -24,6 +24,9 @@ def digest_of(address: str) -> str:
     return f"encode(sha256(convert_to({address}, 'UTF8')), 'hex')"
 
 
+MAILS_OF_WINS = "unnest(ARRAY['decision', 'reminder', 'you-won'])"
+"""The kinds of mails about a win, in SQL."""
+
 _BLANK = """
     UPDATE participants SET email = NULL, name = NULL, metadata = NULL, "ownMetadata" = NULL,
         "erasedAt" = now(), "updatedAt" = now()
@@ -50,7 +53,8 @@ _BLANK_ANSWERS = """
 _BLANK_MAILS = f"""
     WITH causes AS (
         SELECT 'invitation' AS kind, unnest($1::text[]) AS id
-        UNION ALL SELECT 'you-won', id FROM winners WHERE "participantId" = ANY($1::text[])
+        UNION ALL SELECT kind, w.id FROM winners w, {MAILS_OF_WINS} kind
+        WHERE w."participantId" = ANY($1::text[])
     ), uncounted AS (
         DELETE FROM mails m USING causes c
         WHERE m.kind = c.kind AND m.cause = c.id AND m."countedAt" IS NULL

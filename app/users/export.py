@@ -6,6 +6,7 @@ import asyncpg
 import msgspec
 
 from app.database.engine import fetch
+from app.participants.erasing import MAILS_OF_WINS
 
 PIECE = 200
 """Rows that are read at once: each may hold 16 kB of metadata twice."""
@@ -116,7 +117,8 @@ PARTS = (
         ),
         f"""{_MINE} CROSS JOIN LATERAL (
                 SELECT 'invitation' AS kind, p.id AS cause
-                UNION ALL SELECT 'you-won', id FROM winners WHERE "participantId" = p.id
+                UNION ALL SELECT kind, w.id FROM winners w, {MAILS_OF_WINS} kind
+                WHERE w."participantId" = p.id
             ) c JOIN mails m USING (kind, cause)""",
     ),
     Part(

@@ -810,8 +810,8 @@ def mail_tables() -> dict[str, Table]:
                 "mails_pkey": "PRIMARY KEY (id)",
                 "mails_roomId_fkey": reference("roomId", "rooms"),
                 "mails_kind_check": (
-                    "CHECK ((kind = ANY (ARRAY['code'::text, 'invitation'::text, "
-                    "'you-won'::text])))"
+                    "CHECK ((kind = ANY (ARRAY['code'::text, 'decision'::text, "
+                    "'invitation'::text, 'reminder'::text, 'you-won'::text])))"
                 ),
                 "mails_roomId_check": "CHECK (((kind = 'code'::text) = (\"roomId\" IS NULL)))",
                 "mails_status_check": (
@@ -833,7 +833,8 @@ def mail_tables() -> dict[str, Table]:
             constraints={
                 "mail_stops_pkey": "PRIMARY KEY (id)",
                 "mail_stops_kind_check": (
-                    "CHECK ((kind = ANY (ARRAY['invitation'::text, 'you-won'::text])))"
+                    "CHECK ((kind = ANY (ARRAY['decision'::text, 'invitation'::text, "
+                    "'reminder'::text, 'you-won'::text])))"
                 ),
             },
         ),

@@ -32,6 +32,7 @@ EXPECTED = {
     # Every minute, of which the workers look at these.
     "finish-draws": [moment for day in range(7) for moment in moments_of(day)],
     "expire-claims": [moment for day in range(7) for moment in moments_of(day)],
+    "remind-winners": [moment for day in range(7) for moment in moments_of(day)],
     "cleanup-tokens": [on(day, 2) for day in range(15, 23)],
     "cleanup-task-runs": [on(day, 2, 20) for day in range(15, 23)],
     "cleanup-idempotency-keys": [on(day, 2, 40) for day in range(15, 23)],
