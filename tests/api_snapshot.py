@@ -14,16 +14,23 @@ KEPT = Path(__file__).with_name("api_snapshot.json")
 
 
 def taken() -> dict[str, Any]:
-    """Return each operation's parameters, body and answers, and each component's members."""
+    """Return each operation's name, parameters, body and answers, and each component's members."""
     document = create_app().openapi_schema.to_schema()
     shapes = {f"{method.upper()} {path}": shape(op) for path, method, op in operations(document)}
+    schemas = document["components"]["schemas"]
     components = {
-        name: members(schema) for name, schema in document["components"]["schemas"].items()
+        name: members(schema) for name, schema in schemas.items() if not is_error(name, schemas)
     }
     return {
         "operations": dict(sorted(shapes.items())),
         "components": dict(sorted(components.items())),
     }
+
+
+def is_error(name: str, schemas: dict[str, Any]) -> bool:
+    """Tell what is made of an operation's codes, which are kept with it."""
+    whole = schemas.get(name.removesuffix("Body"), {})
+    return name not in {"ErrorOut", "ErrorBody"} and whole.get("properties", {}).keys() == {"error"}
 
 
 def shape(operation: dict[str, Any]) -> dict[str, Any]:
@@ -33,6 +40,7 @@ def shape(operation: dict[str, Any]) -> dict[str, Any]:
         for status, response in operation["responses"].items()
     }
     return {
+        "name": operation["operationId"],
         "parameters": sorted(parameters),
         "body": body_of(operation.get("requestBody", {})),
         "answers": answers,

@@ -48,7 +48,7 @@ class AppController(Controller):
         "precondition": Provide(provide_precondition),
     }
 
-    @get(summary="Active apps")
+    @get(operation_id="listApps", summary="Active apps")
     async def list_(self, paging: NamedDependency[PageRequest]) -> Page[AppOut]:
         """List the active apps, oldest first."""
         rows, total = await service.list_apps(paging)
@@ -58,6 +58,7 @@ class AppController(Controller):
         guards=[platform_administrator],
         security=[{"bearer": []}],
         responses=refusals(InvalidManifest, Conflict),
+        operation_id="registerApp",
         summary="Register an app",
     )
     async def register(
@@ -69,7 +70,7 @@ class AppController(Controller):
         headers = {**NOT_KEPT, "Location": location(request, data.appId)}
         return Response(shown, status_code=HTTP_201_CREATED, headers=headers)
 
-    @get("/{app_id:str}", summary="An app")
+    @get("/{app_id:str}", operation_id="getApp", summary="An app")
     async def show(
         self, app_id: FromPath[str], viewer: NamedDependency[str | None]
     ) -> Resource[Data[AppOut]]:
@@ -82,6 +83,7 @@ class AppController(Controller):
         guards=[platform_administrator],
         security=[{"bearer": []}],
         responses=refusals(InvalidManifest, VersionNotGreater, BreakingChange),
+        operation_id="updateApp",
         summary="Publish a version, or close an app",
     )
     async def change(
@@ -110,6 +112,7 @@ class AppController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(AppHasRooms),
+        operation_id="deleteApp",
         summary="Delete an app",
     )
     async def remove(
@@ -123,6 +126,7 @@ class AppController(Controller):
         "/{app_id:str}/secret",
         guards=[platform_administrator],
         security=[{"bearer": []}],
+        operation_id="replaceAppSecret",
         summary="Replace an app's secret",
     )
     async def replace_secret(self, app_id: FromPath[str]) -> Response[Data[SecretOut]]:
@@ -131,7 +135,7 @@ class AppController(Controller):
         shown = Data(SecretOut(app_id, secret))
         return Response(shown, status_code=HTTP_201_CREATED, headers=NOT_KEPT)
 
-    @get("/{app_id:str}/versions", summary="An app's versions")
+    @get("/{app_id:str}/versions", operation_id="listVersions", summary="An app's versions")
     async def list_versions(
         self,
         app_id: FromPath[str],
@@ -150,6 +154,7 @@ class AppController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
+        operation_id="deprecateVersion",
         summary="Deprecate a version",
     )
     async def deprecate(

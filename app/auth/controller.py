@@ -49,6 +49,7 @@ class AuthController(Controller):
         status_code=HTTP_200_OK,
         opt={"rate_limit": Policy.SIGN_IN, **FOR_GUESTS},
         responses=refusals(InvalidCredentials, AccountDeleted, NotFound),
+        operation_id="signInAsDemoPerson",
         summary="Sign in as a demo person (development)",
     )
     async def login(
@@ -69,6 +70,7 @@ class AuthController(Controller):
         "/refresh",
         status_code=HTTP_200_OK,
         opt={"rate_limit": Policy.REFRESH, **FOR_GUESTS},
+        operation_id="refreshTokens",
         summary="Buy the next pair of tokens",
     )
     async def refresh(
@@ -93,6 +95,7 @@ class AuthController(Controller):
         guards=[still_signed_in],
         opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
+        operation_id="signOut",
         summary="Sign out",
         security=[{"bearer": []}],
     )
@@ -101,7 +104,14 @@ class AuthController(Controller):
         await sessions.log_out(token)
         return Data(Success())
 
-    @get("/me", guards=[signed_in], opt=FOR_GUESTS, summary="Oneself", security=[{"bearer": []}])
+    @get(
+        "/me",
+        guards=[signed_in],
+        opt=FOR_GUESTS,
+        operation_id="getMe",
+        summary="Oneself",
+        security=[{"bearer": []}],
+    )
     async def me(self, caller: NamedDependency[AccessClaims]) -> Data[Profile]:
         """Show who is signed in."""
         return Data(Profile.of(await service.profile(caller.sub)))
@@ -111,6 +121,7 @@ class AuthController(Controller):
         guards=[signed_in],
         opt=FOR_GUESTS,
         dependencies={"paging": Provide(page_request)},
+        operation_id="listSessions",
         summary="One's sessions",
         security=[{"bearer": []}],
     )
@@ -126,6 +137,7 @@ class AuthController(Controller):
         guards=[still_signed_in],
         opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
+        operation_id="endSession",
         summary="End a session",
         security=[{"bearer": []}],
     )
@@ -141,6 +153,7 @@ class AuthController(Controller):
         guards=[still_signed_in],
         opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
+        operation_id="endAllSessions",
         summary="End all sessions",
         security=[{"bearer": []}],
     )
@@ -153,6 +166,7 @@ class AuthController(Controller):
         "/revocations",
         guards=[platform_administrator],
         responses=refusals(NotFound),
+        operation_id="revokeSessions",
         summary="End somebody's sessions (administrators)",
         security=[{"bearer": []}],
     )

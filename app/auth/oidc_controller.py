@@ -92,6 +92,7 @@ class OidcController(Controller):
     @get(
         status_code=HTTP_302_FOUND,
         responses=refusals(OAuthNotConfigured),
+        operation_id="signInWithProvider",
         summary="Sign in with a provider",
     )
     async def begin(
@@ -116,6 +117,7 @@ class OidcController(Controller):
     @get(
         "/url",
         responses=refusals(OAuthNotConfigured),
+        operation_id="getProviderUrl",
         summary="Where to begin signing in with a provider",
     )
     async def begin_url(
@@ -131,6 +133,7 @@ class OidcController(Controller):
         status_code=HTTP_302_FOUND,
         before_request=accept_any_query,
         responses=refusals(OAuthNotConfigured),
+        operation_id="finishProviderSignIn",
         summary="Back from a provider",
     )
     async def finish(
@@ -148,6 +151,7 @@ class OidcController(Controller):
         status_code=HTTP_303_SEE_OTHER,
         request_max_body_size=LARGEST_FORM_BYTES,
         responses=refusals(OAuthNotConfigured),
+        operation_id="finishPostedProviderSignIn",
         summary="Back from a provider, with a form",
     )
     async def finish_posted(

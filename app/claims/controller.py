@@ -31,6 +31,7 @@ class ClaimController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
+        operation_id="claimPrize",
         summary="Claim a prize",
     )
     async def claim(
@@ -51,6 +52,7 @@ class ClaimController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
+        operation_id="declinePrize",
         summary="Decline a prize",
     )
     async def decline(

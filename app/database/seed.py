@@ -102,11 +102,13 @@ QUIZ: dict[str, Any] = {
 
 APPS = {"app_lottery_v1": LOTTERY, "app_quiz_v1": QUIZ}
 
-NEW_YEAR, TRIVIA, OFFICE = (
-    "cdemo00000000000newyear25",
-    "cdemo000000000000trivia25",
-    ("cdemo000000000000office25"),
-)
+
+def demo_id(name: str) -> str:
+    """Return the id of something of the demo data, by which the API's examples find it."""
+    return f"cdemo{name:0>20}"
+
+
+NEW_YEAR, TRIVIA, OFFICE = demo_id("newyear25"), demo_id("trivia25"), demo_id("office25")
 ROOMS: dict[str, dict[str, Any]] = {
     NEW_YEAR: {
         "name": "New Year Lottery 2025",
@@ -230,12 +232,13 @@ async def _seed_room(room_id: str, room: dict[str, Any]) -> None:
     )
     if not is_new:
         return
+    what = room_id.removeprefix("cdemo").lstrip("0")
     participant_ids = {}
     for email, role in room["people"].items():
         participant_ids[email] = await fetchval(
             'INSERT INTO participants (id, "userId", "roomId", role, email, "acceptedAt", '
             '"updatedAt") VALUES ($1, $2, $3, $4, $5, now(), now()) RETURNING id',
-            new_id(),
+            demo_id(f"{_first_name(email)}{what}"),
             user_ids[email],
             room_id,
             role,
@@ -245,7 +248,7 @@ async def _seed_room(room_id: str, room: dict[str, Any]) -> None:
         prize_id = await fetchval(
             'INSERT INTO prizes (id, "roomId", name, quantity, "quantityRemaining", "updatedAt") '
             "VALUES ($1, $2, $3, $4, $5, now()) RETURNING id",
-            new_id(),
+            demo_id(f"{name.replace(' ', '').lower()}{what}"[-20:]),
             room_id,
             name,
             quantity,
@@ -255,8 +258,12 @@ async def _seed_room(room_id: str, room: dict[str, Any]) -> None:
             await fetch(
                 'INSERT INTO winners (id, "roomId", "participantId", "prizeId") '
                 "VALUES ($1, $2, $3, $4)",
-                new_id(),
+                demo_id(f"win{what}"),
                 room_id,
                 participant_ids["bob@example.com"],
                 prize_id,
             )
+
+
+def _first_name(email: str) -> str:
+    return email.partition("@")[0]

@@ -59,7 +59,7 @@ class DrawController(Controller):
         "precondition": Provide(provide_precondition),
     }
 
-    @get(guards=[may_read], summary="The room's draws")
+    @get(guards=[may_read], operation_id="listDraws", summary="The room's draws")
     async def list_(
         self, draws: NamedDependency[Readable], paging: NamedDependency[PageRequest]
     ) -> Page[DrawOut]:
@@ -73,6 +73,7 @@ class DrawController(Controller):
         opt=IN_STEPS,
         dependencies={"idempotency_key": Provide(idempotency_key_of)},
         responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
+        operation_id="announceDraw",
         summary="Announce a draw",
     )
     async def announce(
@@ -90,7 +91,7 @@ class DrawController(Controller):
         number = await announce(member, terms, idempotency_key=idempotency_key)
         return await _shown(Readable(member.room_id), number, created=str(number))
 
-    @get("/{number:int}", guards=[may_read], summary="A draw")
+    @get("/{number:int}", guards=[may_read], operation_id="getDraw", summary="A draw")
     async def show(
         self, draws: NamedDependency[Readable], number: Number
     ) -> Resource[Data[DrawOut]]:
@@ -104,6 +105,7 @@ class DrawController(Controller):
         status_code=HTTP_200_OK,
         opt=IN_STEPS,
         responses=refusals(RoomNotActive, Conflict),
+        operation_id="closeDraw",
         summary="Close the entries",
     )
     async def close(
@@ -120,6 +122,7 @@ class DrawController(Controller):
         status_code=HTTP_200_OK,
         opt=IN_STEPS,
         responses=refusals(RoomNotActive, Conflict),
+        operation_id="drawWinners",
         summary="Draw the winners",
     )
     async def draw(
@@ -143,6 +146,7 @@ class DrawController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
+        operation_id="cancelDraw",
         summary="Cancel a draw",
     )
     async def cancel(
@@ -162,12 +166,22 @@ class DrawController(Controller):
         await cancel(member, number, given, precondition)
         return Data(Success())
 
-    @get("/{number:int}/record", guards=[may_read], summary="A draw's public record")
+    @get(
+        "/{number:int}/record",
+        guards=[may_read],
+        operation_id="getDrawRecord",
+        summary="A draw's public record",
+    )
     async def record(self, draws: NamedDependency[Readable], number: Number) -> Record:
         """Show everything that the public may know, as one document to keep and to check."""
         return await made(record_of, await find_draw(draws, number))
 
-    @get("/{number:int}/winners", guards=[in_room()], summary="A draw's winners by name")
+    @get(
+        "/{number:int}/winners",
+        guards=[in_room()],
+        operation_id="getDrawWinners",
+        summary="A draw's winners by name",
+    )
     async def winners(self, member: NamedDependency[Membership], number: Number) -> Data[WinsOut]:
         """Show who won, as the lists of the room call them, and which wins were taken back.
 
@@ -179,6 +193,7 @@ class DrawController(Controller):
         "/{number:int}/entrants.txt",
         guards=[may_read],
         media_type=MediaType.TEXT,
+        operation_id="exportDrawEntrants",
         summary="The entrants of a closed draw",
     )
     async def entrants(self, draws: NamedDependency[Readable], number: Number) -> Stream:

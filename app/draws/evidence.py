@@ -39,6 +39,7 @@ room.json      The room and its rules as everybody sees them now.
     dependencies={"member": Provide(provide_member)},
     media_type=archives.MEDIA_TYPE,
     tags=["draws"],
+    operation_id="exportDrawEvidence",
     summary="All of a draw, for whoever doubts it",
 )
 async def export_evidence(member: NamedDependency[Membership], number: Number) -> Stream:

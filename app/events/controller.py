@@ -56,6 +56,7 @@ HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
     dependencies={"member": Provide(provide_member)},
     media_type=MEDIA_TYPE,
     tags=["events"],
+    operation_id="followRoom",
     summary="Follow a room",
 )
 async def follow_room(
@@ -88,6 +89,7 @@ async def follow_room(
     security=[{"bearer": []}],
     media_type=MEDIA_TYPE,
     tags=["events"],
+    operation_id="followMe",
     summary="Follow what concerns oneself",
 )
 async def follow_oneself(
@@ -112,6 +114,7 @@ async def follow_oneself(
     security=[{"bearer": []}],
     dependencies={"token": Provide(provide_token)},
     tags=["events"],
+    operation_id="createEventTicket",
     summary="Make a ticket for a stream",
 )
 async def make_ticket(token: NamedDependency[VerifiedToken]) -> Data[TicketOut]:

@@ -32,6 +32,7 @@ NOT_KEPT = {"Cache-Control": "no-store"}
     request_max_body_size=LARGEST_CREDENTIALS_BYTES,
     responses=refusals(RoomClosed),
     tags=["participants"],
+    operation_id="joinAsGuest",
     summary="Come in as a guest",
 )
 async def come_in(
@@ -64,6 +65,7 @@ async def come_in(
     request_max_body_size=LARGEST_CREDENTIALS_BYTES,
     responses=refusals(NotFound),
     tags=["auth"],
+    operation_id="takeOverGuest",
     summary="Keep what one was as a guest",
 )
 async def take_over(

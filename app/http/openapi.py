@@ -4,8 +4,10 @@ Added by rule, so that no handler can forget it: every error that an operation m
 headers of the contract, and an example of each body.
 """
 
+import json
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -13,9 +15,11 @@ import msgspec
 from litestar.openapi import OpenAPIConfig, ResponseSpec
 from litestar.openapi.spec import OpenAPI
 
+from app.database.seed import NEW_YEAR, TRIVIA, demo_id
 from app.errors import FRAMEWORK_CODES, AppError, every_error
 from app.http.envelopes import ErrorOut
 from app.http.idempotency import LARGEST_KEPT_BYTES, MOST_KEPT_BYTES, MOST_KEYS
+from app.http.members import describe_members
 
 Json = dict[str, Any]
 
@@ -101,6 +105,34 @@ DESCRIBED_PARAMETERS = {
     "isPublic": "Only public rooms, or only private ones.",
     "createdBy": "Only rooms that this person opened.",
 }
+EXAMPLE_PARAMETERS = {
+    "room_id": NEW_YEAR,
+    "participant_id": demo_id("diananewyear25"),
+    "prize_id": demo_id("headphonesnewyear25"),
+    "winner_id": demo_id("winnewyear25"),
+    "app_id": "app_lottery_v1",
+    "version": "1.0.0",
+    "number": 1,
+    "provider": "google",
+}
+"""What the page puts into addresses: of the demo data, as Alice sees them."""
+QUIZ_PARAMETERS = {"room_id": TRIVIA}
+FILES = {
+    "text/csv": "A table as CSV (RFC 4180): the first line names the columns.",
+    "text/plain": "Text in lines.",
+    "text/event-stream": "Events as they happen (Server-Sent Events).",
+    "application/zip": "A ZIP archive.",
+}
+A_TIME = "2026-01-01T12:00:00.000Z"
+
+
+def _table(**row: str) -> str:
+    """Write a table of one row, as `spreadsheets` does."""
+    lines = (row.keys(), row.values())
+    cells = ([f'"{cell.replace(chr(34), 2 * chr(34))}"' for cell in line] for line in lines)
+    return "".join(",".join(line) + "\r\n" for line in cells)
+
+
 HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 EXAMPLES = {
     "id": "cmwrzdkauhmtgb07dfkrkl6px",
@@ -115,8 +147,96 @@ EXAMPLES = {
     "appSettings": {"ticketCount": 100, "drawDate": "2026-12-31T23:00:00Z"},
     "role": "PARTICIPANT",
     "limit": 20,
+    "roomId": NEW_YEAR,
+    "participantId": demo_id("diananewyear25"),
+    "prizeId": demo_id("headphonesnewyear25"),
+    "winnerId": demo_id("winnewyear25"),
     "nextCursor": None,
     "totalIsCapped": False,
+    "accessToken": "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjbXdy…",
+    "refreshToken": "Zk5vJm1uQ0q0lVh3f8Yb2dX6sT9wRr4KpLeGcN7aHiU",
+    "challenge": "Yb2dX6sT9wRr4KpLeGcN7aHiUZk5vJm1uQ0q0lVh3f8",
+    "expiresIn": 3600,
+    "CodeSent.expiresIn": 600,
+    "deviceInfo": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "ipAddress": "203.0.113.7",
+    "url": "https://events.example.com/api/v1/auth/google?redirect_url=%2F",
+    "ProviderAnswer": {"state": HASH, "code": "4/0AY0e-g7", "iss": "https://accounts.google.com"},
+    "appSecret": HASH,
+    "deprecation": None,
+    "RoomAppOut.deprecation": {
+        "deprecatedAt": A_TIME,
+        "reason": "Tickets can be counted twice.",
+    },
+    "Deprecation.deprecatedAt": A_TIME,
+    "deprecatedAt": None,
+    "deprecationReason": None,
+    "deletedAt": None,
+    "revokedAt": None,
+    "cancelledAt": None,
+    "drawnAt": None,
+    "readyAt": None,
+    "closedAt": None,
+    "finishedAt": None,
+    "settledAt": None,
+    "settledBy": None,
+    "replaces": None,
+    "weightKey": None,
+    "takesOverFrom": None,
+    "redrawnIn": None,
+    "replaced": None,
+    "forgetAfter": None,
+    "next": None,
+    "version": "1.0.0",
+    "code": "7K2MX-9QD4R",
+    "link": "https://events.example.com/join#code=7K2MX-9QD4R",
+    "qrCode": '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 29 29">…</svg>',
+    "roomName": "New Year Lottery",
+    "prizeName": "Headphones",
+    "DrawOut.reason": None,
+    "Record.reason": None,
+    "reason": "Works for the sponsor.",
+    "Unawarded.reason": "NO_STOCK",
+    "Passed.reason": "GONE",
+    "Skipped.reason": "GONE",
+    "Part.reason": None,
+    "holders": [demo_id("bobnewyear25")],
+    "left": [],
+    "otherRole": [demo_id("charlienewyear25")],
+    "revoked": [],
+    "exclusions": [],
+    "passed": [],
+    "unawarded": [],
+    "claims": [],
+    "nextInLine": [],
+    "Plan.app": "app_lottery_v1@1.0.0",
+    "erase": False,
+    "RoomInput": {
+        "name": "Summer party",
+        "appId": "app_lottery_v1",
+        "appSettings": {"ticketCount": 100, "drawDate": "2027-07-01T18:00:00Z"},
+        "description": "Ice cream for everybody, and prizes for some.",
+    },
+    "RoomChange": {"description": "Ring in the new year with a prize.", "showName": "INITIALS"},
+    "AppChange": {"isActive": True},
+    "PrizeInput": {
+        "name": "Tickets for the opera",
+        "description": "Two seats, on a day of your choice.",
+        "imageUrl": "https://example.com/opera.png",
+        "quantity": 2,
+    },
+    "PrizeChange": {"description": "Wireless, in black."},
+    "AwardInput": {
+        "participantId": demo_id("diananewyear25"),
+        "prizeId": demo_id("headphonesnewyear25"),
+    },
+    "ParticipantChange": {"role": "PARTICIPANT", "metadata": {"ticket": "A-17"}},
+    "InvitationInput": {
+        "role": "PARTICIPANT",
+        "maxUses": 50,
+        "expiresAt": "2027-12-31T23:00:00Z",
+    },
+    "DrawInput": {"public": "426"},
     "metadata": {"ticket": "A-17"},
     "AttendeeOut": {
         "id": "cmwrzdkauhmtgb07dfkrkl6px",
@@ -150,14 +270,14 @@ EXAMPLES = {
     "seed": HASH,
     "ticket": HASH,
     "AnnouncementInput": {
-        "prizes": [{"id": "cmwrzdkauhmtgb07dfkrkl6px", "quantity": 1}],
+        "prizes": [{"id": demo_id("headphonesnewyear25"), "quantity": 1}],
         "entropy": {
             "kind": "text",
             "label": "Three dice on stage",
             "format": {"alphabet": "1-6", "length": 3},
         },
     },
-    "ParticipantInput": {"email": "diana@example.com", "name": "Diana", "role": "PARTICIPANT"},
+    "ParticipantInput": {"email": "erin@example.com", "name": "Erin", "role": "PARTICIPANT"},
     "LinesOut": {
         "added": 1,
         "cameBack": 0,
@@ -184,7 +304,37 @@ EXAMPLES = {
             },
         ],
     },
-    "text/csv": '"id","name"\r\n"cmwrzdkauhmtgb07dfkrkl6px","Diana Martinez"\r\n',
+    "exportParticipants": _table(
+        id="cmwrzdkauhmtgb07dfkrkl6px",
+        userId="cmwrzdkauhmtgb07dfkrkl6py",
+        name="Diana Martinez",
+        email="diana@example.com",
+        role="PARTICIPANT",
+        metadata='{"ticket":"A-17"}',
+        ownMetadata="",
+        joinedAt=A_TIME,
+    ),
+    "exportExpectedPeople": _table(
+        id="cmwrzdkauhmtgb07dfkrkl6px",
+        name="Diana Martinez",
+        email="diana@example.com",
+        role="PARTICIPANT",
+        joinedAt=A_TIME,
+        link="https://events.example.com/join?room=cmwrzdkauhmtgb07dfkrkl6pz",
+    ),
+    "exportWinners": _table(
+        id="cmwrzdkauhmtgb07dfkrkl6px",
+        participantId="cmwrzdkauhmtgb07dfkrkl6py",
+        userId="cmwrzdkauhmtgb07dfkrkl6pz",
+        name="Diana Martinez",
+        email="diana@example.com",
+        prizeId="cmwrzdkauhmtgb07dfkrkl6q0",
+        prizeName="Headphones",
+        claimStatus="PENDING",
+        claimBy="2026-01-08T12:00:00.000Z",
+        metadata="",
+        createdAt=A_TIME,
+    ),
     "text/event-stream": (
         'id: 19c7a344e704.1-17\nevent: prize.deleted\ndata: {"id":"3699459c-bc29-4e46-9c16-'
         'a556d0c6fa45","type":"prize.deleted",…}\n\n'
@@ -216,7 +366,6 @@ Every error has a `code`, which programs act upon:
     f"| `{code}` | {status} | {MEANINGS[code]} |"
     for code, status in sorted(CODES.items(), key=lambda item: (item[1], item[0]))
 )
-A_TIME = "2026-01-01T12:00:00.000Z"
 
 
 def refusals(*errors: type[AppError]) -> dict[int, ResponseSpec]:
@@ -241,15 +390,19 @@ class Document(OpenAPI):
     def to_schema(self) -> Json:
         """Write it as JSON values."""
         document: Json = _plain_names(msgspec.to_builtins(super().to_schema()))
+        describe_members(document)
         for path, method, operation in operations(document):
             _describe_parameters(operation)
             _describe_body(operation)
             _add_headers(method, path, operation)
-            _add_errors(method, path, operation)
+            _add_errors(document, method, path, operation)
             _add_security(path, operation)
+        sent = set[str]()
         for _, _, operation in operations(document):
-            _close_bodies(document, operation.get("requestBody", {}).get("content", {}).get(JSON))
+            body = operation.get("requestBody", {}).get("content", {}).get(JSON)
+            sent |= _close_bodies(document, body)
             _add_examples(document, operation)
+        _place_defaults(document, sent)
         whole: Json = _with_unions(document)
         return whole
 
@@ -301,39 +454,74 @@ def _describe_parameters(operation: Json) -> None:
         schema = parameter["schema"]
         # A query has no null: a parameter that may be missing is not required, and that is all.
         kinds = [kind for kind in schema.pop("oneOf", ()) if kind != {"type": "null"}]
-        parameter["schema"] = {**(kinds[0] if kinds else {}), **schema}
+        parameter["schema"] = schema = {**(kinds[0] if kinds else {}), **schema}
+        if isinstance(schema.get("type"), list):
+            (schema["type"],) = [kind for kind in schema["type"] if kind != "null"]
+            schema["enum"] = [value for value in schema["enum"] if value is not None]
         if parameter["in"] == "path":
             parameter["schema"].setdefault("minLength", 1)
+            place = parameter["name"]
+            examples = QUIZ_PARAMETERS if operation["tags"] == ["quiz"] else EXAMPLE_PARAMETERS
+            if place in examples:
+                parameter["example"] = examples[place]
 
 
 def _with_unions(value: Any) -> Any:
     """Write unions as `anyOf`: `oneOf` is violated by what two members of a union allow."""
     match value:
+        case {"oneOf": list(kinds), **rest}:
+            return _union([_with_unions(kind) for kind in kinds], _with_unions(rest))
         case dict():
-            return {
-                "anyOf" if name == "oneOf" else name: _with_unions(member)
-                for name, member in value.items()
-            }
+            return {name: _with_unions(member) for name, member in value.items()}
         case list():
             return [_with_unions(member) for member in value]
         case _:
             return value
 
 
-def _close_bodies(document: Json, part: Any) -> None:
-    """Say of every object that is sent to us as JSON that it has no other members."""
+def _union(kinds: list[Json], rest: Json) -> Json:
+    """Write a union without unions in it, without `...` of a tuple, and of one kind as that."""
+    flat = [each for kind in kinds for each in kind.get("anyOf", (kind,)) if each]
+    return {**flat[0], **rest} if len(flat) == 1 else {"anyOf": flat, **rest}
+
+
+def _close_bodies(document: Json, part: Any) -> set[str]:
+    """Say of every object that is sent to us as JSON that it has no other members.
+
+    Returns:
+        The components that are sent.
+    """
     match part:
         case {"$ref": str(reference)}:
-            component = document["components"]["schemas"][reference.rpartition("/")[2]]
-            if "properties" in component and "additionalProperties" not in component:
-                component["additionalProperties"] = False
-                _close_bodies(document, component)
+            name = reference.rpartition("/")[2]
+            component = document["components"]["schemas"][name]
+            if "properties" not in component or "additionalProperties" in component:
+                return set()
+            component["additionalProperties"] = False
+            return {name} | _close_bodies(document, component)
         case dict():
-            for member in part.values():
-                _close_bodies(document, member)
+            return set().union(*(_close_bodies(document, each) for each in part.values()))
         case list():
-            for member in part:
-                _close_bodies(document, member)
+            return set().union(*(_close_bodies(document, each) for each in part))
+        case _:
+            return set()
+
+
+def _place_defaults(document: Json, sent: AbstractSet[str]) -> None:
+    """Say of what is sent in words what it is if it is left out, and that answers always have it.
+
+    Generators take a member with a `default` for one that is always there.
+    """
+    for component, schema in document["components"]["schemas"].items():
+        for name, member in schema.get("properties", {}).items():
+            if "default" not in member:
+                continue
+            default = member.pop("default")
+            if component in sent:
+                said = f"{member.get('description', '')} Left out: `{json.dumps(default)}`."
+                member["description"] = said.lstrip()
+            elif name not in schema.setdefault("required", []):
+                schema["required"].append(name)
 
 
 def _describe_body(operation: Json) -> None:
@@ -348,7 +536,7 @@ def _add_headers(method: str, path: str, operation: Json) -> None:
     if path.endswith("/upgrade"):  # A change of the room, whose tag the preview shows.
         has_tag, names = True, {"post": "If-Match"}
     if has_tag and method in names:
-        operation.setdefault("parameters", []).append(_header(names[method], '"12-ab"', ABOUT_TAGS))
+        operation.setdefault("parameters", []).append(_header(names[method], ABOUT_TAGS))
         if "200" in operation["responses"] and method != "delete":
             operation["responses"]["200"]["headers"] = {"ETag": ETAG}
     if "201" in operation["responses"] and _takes_keys(method, path) and "/secret" not in path:
@@ -357,23 +545,18 @@ def _add_headers(method: str, path: str, operation: Json) -> None:
         operation["responses"]["304"] = {"description": "It is as one has seen it."}
     if _takes_keys(method, path):
         operation.setdefault("parameters", []).append(
-            _header(
-                "Idempotency-Key",
-                "7c9e6679",
-                ABOUT_KEYS,
-                pattern="^[!-~]{1,255}$",
-            )
+            _header("Idempotency-Key", ABOUT_KEYS, pattern="^[!-~]{1,255}$")
         )
 
 
-def _header(name: str, example: str, description: str, **schema: Any) -> Json:
+def _header(name: str, description: str, **schema: Any) -> Json:
+    """Describe a header, without an example: the page would send it."""
     return {
         "name": name,
         "in": "header",
         "required": False,
         "description": description,
         "schema": {"type": "string", **schema},
-        "example": example,
     }
 
 
@@ -385,7 +568,7 @@ def _takes_keys(method: str, path: str) -> bool:
     return method == "post" and not _is_of_auth(path)
 
 
-def _add_errors(method: str, path: str, operation: Json) -> None:
+def _add_errors(document: Json, method: str, path: str, operation: Json) -> None:
     expected = set(IN_EVERY_ANSWER)
     if path.startswith("/api/"):
         expected.add(403)  # to guests, whom most is closed to
@@ -403,7 +586,7 @@ def _add_errors(method: str, path: str, operation: Json) -> None:
         general = GENERAL[status] if status in expected else ()
         # What is no code of ours is Litestar's own description.
         codes = [code for code in dict.fromkeys((*own, *general)) if code in CODES]
-        responses[str(status)] = _error_response(codes)
+        responses[str(status)] = _error_response(document, codes)
     operation["responses"] = dict(sorted(responses.items()))
 
 
@@ -413,10 +596,32 @@ def _add_security(path: str, operation: Json) -> None:
         operation.setdefault("security", [{}, {"bearer": []}, {"app": []}])
 
 
-def _error_response(codes: list[str]) -> Json:
+def _error_response(document: Json, codes: list[str]) -> Json:
     examples = {code: {"value": {"error": _error_example(code)}} for code in codes}
-    content = {"schema": {"$ref": "#/components/schemas/ErrorOut"}, "examples": examples}
+    schema = {"$ref": f"#/components/schemas/{_error_component(document, codes)}"}
+    content = {"schema": schema, "examples": examples}
     return {"description": BETWEEN_CODES.join(codes), "content": {JSON: content}}
+
+
+def _error_component(document: Json, codes: list[str]) -> str:
+    """Name the component of errors that have one of these codes, such as `ConflictOrRoomClosed`."""
+    schemas = document["components"]["schemas"]
+    name = "Or".join(code.title().replace("_", "") for code in sorted(codes))
+    if name not in schemas:
+        body = schemas["ErrorBody"]
+        code = {
+            "type": "string",
+            "enum": sorted(codes),
+            "description": body["properties"]["code"]["description"],
+        }
+        schemas[f"{name}Body"] = {
+            **body,
+            "title": f"{name}Body",
+            "properties": {**body["properties"], "code": code},
+        }
+        error = {"$ref": f"#/components/schemas/{name}Body"}
+        schemas[name] = {**schemas["ErrorOut"], "title": name, "properties": {"error": error}}
+    return name
 
 
 def _error_example(code: str) -> Json:
@@ -430,9 +635,22 @@ def _add_examples(document: Json, operation: Json) -> None:
     bodies += [body for status, body in operation["responses"].items() if int(status) < FIRST_ERROR]
     for body in bodies:
         for media_type, content in body.get("content", {}).items():
-            if media_type.startswith("text/"):
-                content["schema"] = {"type": "string"}
-            content.setdefault("example", example_of(document, content["schema"], media_type))
+            if media_type in FILES:
+                _describe_file(operation, body, media_type)
+            elif "example" not in content:
+                content["example"] = example_of(document, content["schema"], media_type)
+
+
+def _describe_file(operation: Json, body: Json, media_type: str) -> None:
+    """Say of what is no JSON what it is: bytes where it is sent, or no text at all."""
+    content, is_text = body["content"][media_type], media_type.startswith("text/")
+    is_sent = body is operation.get("requestBody")
+    binary = {"format": "binary"} if is_sent or not is_text else {}
+    content["schema"] = {"type": "string", **binary, "description": FILES[media_type]}
+    if not is_sent:
+        body["description"] = FILES[media_type]
+    if is_text and "example" not in content:
+        content["example"] = EXAMPLES.get(operation["operationId"], EXAMPLES.get(media_type))
 
 
 def example_of(document: Json, schema: Json, name: str = "") -> Any:
@@ -454,9 +672,14 @@ def example_of(document: Json, schema: Json, name: str = "") -> Any:
         case {"oneOf": [{"type": "null"}, kind, *_]} | {"oneOf": [kind, *_]}:
             example = example_of(document, kind, name)
         case {"properties": dict(members)}:
-            example = {key: example_of(document, member, key) for key, member in members.items()}
+            example = {
+                key: EXAMPLES[f"{name}.{key}"]
+                if f"{name}.{key}" in EXAMPLES
+                else example_of(document, member, key)
+                for key, member in members.items()
+            }
         case {"type": "array", "items": item}:
-            example = [example_of(document, item)]
+            example = [example_of(document, item, name)]
         case {"enum": [first, *_]} | {"const": first}:
             example = first
         case _:

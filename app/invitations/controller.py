@@ -41,7 +41,11 @@ class RoomInvitationController(Controller):
     dependencies = DEPENDENCIES
     security = ({"bearer": []},)
 
-    @get(guards=[in_room(Right.MANAGE_PARTICIPANTS)], summary="The room's invitations")
+    @get(
+        guards=[in_room(Right.MANAGE_PARTICIPANTS)],
+        operation_id="listInvitations",
+        summary="The room's invitations",
+    )
     async def list_(
         self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
     ) -> Page[InvitationOut]:
@@ -52,6 +56,7 @@ class RoomInvitationController(Controller):
     @post(
         guards=[in_room(Right.MANAGE_PARTICIPANTS, strictly=True)],
         responses=refusals(RoomClosed),
+        operation_id="createInvitation",
         summary="Invite with a code",
     )
     async def invite(
@@ -78,6 +83,7 @@ class RoomInvitationController(Controller):
     @get(
         "/{invitation_id:str}",
         guards=[in_room(Right.MANAGE_PARTICIPANTS)],
+        operation_id="getInvitation",
         summary="An invitation",
     )
     async def show(
@@ -91,6 +97,7 @@ class RoomInvitationController(Controller):
         "/{invitation_id:str}",
         guards=[in_room(Right.MANAGE_PARTICIPANTS, strictly=True)],
         status_code=HTTP_200_OK,
+        operation_id="revokeInvitation",
         summary="Revoke an invitation",
     )
     async def revoke(
@@ -115,6 +122,7 @@ class InvitationController(Controller):
         "/find",
         status_code=HTTP_200_OK,
         responses=refusals(NotFound, Conflict),
+        operation_id="findInvitation",
         summary="What a code invites to",
     )
     async def find(
@@ -130,6 +138,7 @@ class InvitationController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(NotFound, Conflict, RoomClosed),
+        operation_id="acceptInvitation",
         summary="Come in by a code",
     )
     async def accept(

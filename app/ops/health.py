@@ -40,13 +40,13 @@ class Readiness(msgspec.Struct):
     parts: dict[str, Part]
 
 
-@get("/health/live", tags=["health"], summary="Alive")
+@get("/health/live", tags=["health"], operation_id="checkLiveness", summary="Alive")
 async def live() -> Data[Success]:
     """Answer as long as the process runs."""
     return Data(Success())
 
 
-@get("/health/ready", tags=["health"], summary="Ready")
+@get("/health/ready", tags=["health"], operation_id="checkReadiness", summary="Ready")
 async def ready(state: State) -> Data[Readiness]:
     """Answer with the state of each part; 503 when one of them fails."""
     parts = await examine(state.checks)

@@ -47,7 +47,7 @@ class ParticipantController(Controller):
     tags = ("participants",)
     dependencies = DEPENDENCIES
 
-    @get(guards=[in_room()], summary="Who is in the room")
+    @get(guards=[in_room()], operation_id="listParticipants", summary="Who is in the room")
     async def list_(
         self,
         member: NamedDependency[Membership],
@@ -67,6 +67,7 @@ class ParticipantController(Controller):
             ),
             **refusals(RoomClosed, Conflict),
         },
+        operation_id="addParticipant",
         summary="Join, or bring somebody in",
     )
     async def enter(
@@ -106,6 +107,7 @@ class ParticipantController(Controller):
         request_max_body_size=LARGEST_LINES_BYTES,
         responses=refusals(RoomClosed),
         operation_class=TakesLines,
+        operation_id="addManyParticipants",
         summary="Bring many people in",
     )
     async def enter_many(
@@ -131,7 +133,12 @@ class ParticipantController(Controller):
         results = await bulk.add_participants(member, lines)
         return Data(LinesOut.of(results))
 
-    @get("/{participant_id:str}", guards=[in_room()], summary="A participant")
+    @get(
+        "/{participant_id:str}",
+        guards=[in_room()],
+        operation_id="getParticipant",
+        summary="A participant",
+    )
     async def show(
         self, member: NamedDependency[Membership], participant_id: FromPath[str]
     ) -> Resource[Data[ParticipantOut]]:
@@ -144,6 +151,7 @@ class ParticipantController(Controller):
         guards=[in_room(Right.LEAVE, strictly=True)],
         security=[{"bearer": []}],
         responses=refusals(Conflict, RoomClosed),
+        operation_id="updateParticipant",
         summary="Change a participant",
     )
     async def change(
@@ -174,6 +182,7 @@ class ParticipantController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
+        operation_id="removeParticipant",
         summary="Leave, or take somebody out",
     )
     async def remove(
@@ -206,6 +215,7 @@ class ParticipantController(Controller):
     media_type=spreadsheets.MEDIA_TYPE,
     dependencies={"member": Provide(provide_member)},
     tags=["participants"],
+    operation_id="exportParticipants",
     summary="Who is in the room, as CSV",
 )
 async def export_participants(
@@ -240,6 +250,7 @@ async def export_participants(
     media_type=spreadsheets.MEDIA_TYPE,
     dependencies={"member": Provide(provide_member)},
     tags=["participants"],
+    operation_id="exportExpectedPeople",
     summary="Who was brought in by an address and has not joined, as CSV",
 )
 async def export_expected(

@@ -29,7 +29,7 @@ class PrizeController(Controller):
     tags = ("prizes",)
     dependencies = DEPENDENCIES
 
-    @get(guards=[in_room()], summary="The room's prizes")
+    @get(guards=[in_room()], operation_id="listPrizes", summary="The room's prizes")
     async def list_(
         self,
         member: NamedDependency[Membership],
@@ -44,6 +44,7 @@ class PrizeController(Controller):
         guards=[in_room(Right.WRITE_PRIZES)],
         security=[{"bearer": []}],
         responses=refusals(RoomClosed),
+        operation_id="createPrize",
         summary="Add a prize",
     )
     async def add(
@@ -61,7 +62,7 @@ class PrizeController(Controller):
         )
         return Resource(Data(PrizeOut.of(row)), row["version"], created=row["id"])
 
-    @get("/{prize_id:str}", guards=[in_room()], summary="A prize")
+    @get("/{prize_id:str}", guards=[in_room()], operation_id="getPrize", summary="A prize")
     async def show(
         self, member: NamedDependency[Membership], prize_id: FromPath[str]
     ) -> Resource[Data[PrizeOut]]:
@@ -74,6 +75,7 @@ class PrizeController(Controller):
         guards=[in_room(Right.WRITE_PRIZES)],
         security=[{"bearer": []}],
         responses=refusals(Conflict, RoomClosed),
+        operation_id="updatePrize",
         summary="Change a prize",
     )
     async def change(
@@ -97,6 +99,7 @@ class PrizeController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(PrizeHasWinners, RoomClosed),
+        operation_id="deletePrize",
         summary="Delete a prize",
     )
     async def remove(

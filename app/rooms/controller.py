@@ -47,7 +47,7 @@ class RoomController(Controller):
         "precondition": Provide(provide_precondition),
     }
 
-    @get(summary="Public rooms and one's own")
+    @get(operation_id="listRooms", summary="Public rooms and one's own")
     async def list_(
         self,
         request: Request[Any, Any, Any],
@@ -68,6 +68,7 @@ class RoomController(Controller):
         guards=[signed_in],
         security=[{"bearer": []}],
         responses=refusals(NotFound, Conflict),
+        operation_id="createRoom",
         summary="Open a room",
     )
     async def open_(
@@ -90,7 +91,7 @@ class RoomController(Controller):
         )
         return _shown(row, created=row["id"])
 
-    @get("/{room_id:str}", guards=[in_room()], summary="A room")
+    @get("/{room_id:str}", guards=[in_room()], operation_id="getRoom", summary="A room")
     async def show(self, member: NamedDependency[Membership]) -> Resource[Data[RoomOut]]:
         """Show a room with the manifest that it is locked to.
 
@@ -107,6 +108,7 @@ class RoomController(Controller):
         guards=[in_room(Right.CHANGE_ROOM)],
         security=[{"bearer": []}],
         responses=refusals(InvalidTransition, RoomClosed, Conflict),
+        operation_id="updateRoom",
         summary="Change a room",
     )
     async def change(
@@ -129,6 +131,7 @@ class RoomController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(MigrationRequired, VersionNotGreater, RoomClosed, Conflict),
+        operation_id="upgradeRoom",
         summary="Move a room up to a later version of its app",
     )
     async def upgrade(
@@ -153,6 +156,7 @@ class RoomController(Controller):
         guards=[in_room(Right.CHANGE_ROOM)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
+        operation_id="deleteRoom",
         summary="Delete a room",
     )
     async def remove(

@@ -26,7 +26,9 @@ class QuizController(Controller):
     tags = ("quiz",)
     dependencies = DEPENDENCIES
 
-    @get(guards=[in_room()], summary="The room's quiz, with its leaderboard")
+    @get(
+        guards=[in_room()], operation_id="getQuiz", summary="The room's quiz, with its leaderboard"
+    )
     async def show(self, member: NamedDependency[Membership]) -> Resource[Data[QuizOut]]:
         """Show how far the quiz has come that was started last, and who has won its rounds."""
         row = await quizzes.find_quiz(member)
@@ -37,6 +39,7 @@ class QuizController(Controller):
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
         responses=refusals(RoomNotActive),
+        operation_id="startQuiz",
         summary="Start a quiz",
     )
     async def start(self, member: NamedDependency[Membership]) -> Resource[Data[QuizOut]]:
@@ -53,6 +56,7 @@ class QuizController(Controller):
         guards=[in_room(Right.RUN_QUIZ, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
+        operation_id="finishQuiz",
         summary="Finish the quiz",
     )
     async def finish(self, member: NamedDependency[Membership]) -> Resource[Data[QuizOut]]:
@@ -71,7 +75,7 @@ class RoundController(Controller):
     tags = ("quiz",)
     dependencies = DEPENDENCIES
 
-    @get(guards=[in_room()], summary="The room's rounds")
+    @get(guards=[in_room()], operation_id="listRounds", summary="The room's rounds")
     async def list_(
         self, member: NamedDependency[Membership], paging: NamedDependency[PageRequest]
     ) -> Page[RoundOut]:
@@ -83,6 +87,7 @@ class RoundController(Controller):
         guards=[in_room(Right.RUN_QUIZ, strictly=True)],
         security=[{"bearer": []}],
         responses=refusals(NotFound, RoomNotActive, Conflict),
+        operation_id="askQuestion",
         summary="Ask a question",
     )
     async def show_question(
@@ -97,7 +102,7 @@ class RoundController(Controller):
         row = await service.show_question(member, data.questionId)
         return Resource(Data(RoundOut.of(row)), row["version"], created=row["id"])
 
-    @get("/{round_id:str}", guards=[in_room()], summary="A round")
+    @get("/{round_id:str}", guards=[in_room()], operation_id="getRound", summary="A round")
     async def show(
         self, member: NamedDependency[Membership], round_id: FromPath[str]
     ) -> Resource[Data[RoundOut]]:
@@ -110,6 +115,7 @@ class RoundController(Controller):
         guards=[in_room(Right.RUN_QUIZ, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
+        operation_id="closeRound",
         summary="Close a round",
     )
     async def close(
@@ -122,7 +128,12 @@ class RoundController(Controller):
         row = await service.close_round(member, round_id)
         return Resource(Data(RoundOut.of(row)), row["version"])
 
-    @get("/{round_id:str}/answers", guards=[in_room()], summary="Who has answered")
+    @get(
+        "/{round_id:str}/answers",
+        guards=[in_room()],
+        operation_id="listAnswers",
+        summary="Who has answered",
+    )
     async def list_answers(
         self,
         member: NamedDependency[Membership],
@@ -148,6 +159,7 @@ class RoundController(Controller):
         opt=FOR_GUESTS,
         security=[{"bearer": []}],
         responses=refusals(RoomNotActive, Conflict),
+        operation_id="answerQuestion",
         summary="Answer a question",
     )
     async def answer(
@@ -166,7 +178,12 @@ class RoundController(Controller):
         row = await answering.answer(member, round_id, data.answerIndex)
         return Resource(Data(AnswerOut.of(row, member)), row["version"], created=row["id"])
 
-    @get("/{round_id:str}/answers/{answer_id:str}", guards=[in_room()], summary="An answer")
+    @get(
+        "/{round_id:str}/answers/{answer_id:str}",
+        guards=[in_room()],
+        operation_id="getAnswer",
+        summary="An answer",
+    )
     async def show_answer(
         self,
         member: NamedDependency[Membership],

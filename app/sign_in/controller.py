@@ -32,6 +32,7 @@ class EmailController(Controller):
         status_code=HTTP_202_ACCEPTED,
         opt={"rate_limit": Policy.CODES, **FOR_GUESTS},
         responses=refusals(MailNotConfigured),
+        operation_id="sendSignInCode",
         summary="Have a code sent by mail, to sign in with",
     )
     async def ask(self, data: JSONBody[CodeWish]) -> Data[CodeSent]:
@@ -49,6 +50,7 @@ class EmailController(Controller):
         opt={"rate_limit": Policy.SIGN_IN, **FOR_GUESTS},
         dependencies={"device": Provide(provide_device)},
         responses=refusals(InvalidCredentials, AccountDeleted),
+        operation_id="signInWithCode",
         summary="Sign in with a code",
     )
     async def login(

@@ -36,7 +36,7 @@ class UserController(Controller):
     }
     security = ({"bearer": []},)
 
-    @get(summary="A profile")
+    @get(operation_id="getUser", summary="A profile")
     async def show(
         self, user_id: FromPath[str], caller: NamedDependency[AccessClaims]
     ) -> Resource[Data[UserOut]]:
@@ -44,7 +44,7 @@ class UserController(Controller):
         row = await service.find_user(caller.sub, user_id)
         return Resource(Data(UserOut.of(row)), row["version"])
 
-    @patch(summary="Change one's profile")
+    @patch(operation_id="updateUser", summary="Change one's profile")
     async def change(
         self,
         user_id: FromPath[str],
@@ -62,6 +62,7 @@ class UserController(Controller):
         opt=FOR_GUESTS,
         status_code=HTTP_200_OK,
         responses=refusals(Conflict),
+        operation_id="deleteUser",
         summary="Delete oneself, or erase somebody",
     )
     async def remove(
@@ -110,6 +111,7 @@ class UserController(Controller):
     security=[{"bearer": []}],
     media_type=archives.MEDIA_TYPE,
     tags=["users"],
+    operation_id="exportMe",
     summary="Everything about oneself",
 )
 async def export_oneself(caller: NamedDependency[AccessClaims]) -> Stream:

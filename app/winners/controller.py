@@ -31,7 +31,7 @@ class WinnerController(Controller):
     tags = ("winners",)
     dependencies = DEPENDENCIES
 
-    @get(guards=[in_room()], summary="The room's winners")
+    @get(guards=[in_room()], operation_id="listWinners", summary="The room's winners")
     async def list_(
         self,
         member: NamedDependency[Membership],
@@ -53,6 +53,7 @@ class WinnerController(Controller):
         guards=[in_room(Right.AWARD, strictly=True)],
         security=[{"bearer": []}],
         responses=refusals(PrizeExhausted, RoomNotActive, Conflict),
+        operation_id="awardPrize",
         summary="Award a prize",
     )
     async def award(
@@ -67,7 +68,7 @@ class WinnerController(Controller):
         )
         return Resource(Data(WinnerOut.of(row)), row["version"], created=row["id"])
 
-    @get("/{winner_id:str}", guards=[in_room()], summary="A winner")
+    @get("/{winner_id:str}", guards=[in_room()], operation_id="getWinner", summary="A winner")
     async def show(
         self, member: NamedDependency[Membership], winner_id: FromPath[str]
     ) -> Resource[Data[WinnerOut]]:
@@ -80,6 +81,7 @@ class WinnerController(Controller):
         guards=[in_room(Right.REVOKE, strictly=True)],
         security=[{"bearer": []}],
         status_code=HTTP_200_OK,
+        operation_id="revokeAward",
         summary="Revoke an award",
     )
     async def revoke(
@@ -99,6 +101,7 @@ class WinnerController(Controller):
     media_type=spreadsheets.MEDIA_TYPE,
     dependencies={"member": Provide(provide_member)},
     tags=["winners"],
+    operation_id="exportWinners",
     summary="The room's winners, as CSV",
 )
 async def export_winners(

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from app.database.engine import DB, fetch
+from app.http.openapi import EXAMPLES
 from tests import factories
 from tests.answers import Headers
 from tests.server import serving
@@ -21,6 +22,7 @@ WINNERS = [
     *("id", "participantId", "userId", "name", "email"),
     *("prizeId", "prizeName", "claimStatus", "claimBy", "metadata", "createdAt"),
 ]
+EXPECTED = ["id", "name", "email", "role", "joinedAt", "link"]
 
 
 @pytest.fixture
@@ -31,6 +33,14 @@ def base(room: asyncpg.Record) -> str:
 def rows_of(answer: httpx.Response) -> list[dict[str, str]]:
     assert answer.status_code == 200, answer.text
     return list(csv.DictReader(io.StringIO(answer.text, newline=""), strict=True))
+
+
+def test_the_description_shows_the_columns() -> None:
+    columns = {
+        name: next(csv.reader(str(EXAMPLES[name]).splitlines()))
+        for name in ("exportParticipants", "exportExpectedPeople", "exportWinners")
+    }
+    assert list(columns.values()) == [PARTICIPANTS, EXPECTED, WINNERS]
 
 
 async def test_participants_are_a_file_oldest_first(
@@ -70,7 +80,7 @@ async def test_who_is_expected_is_a_file_with_links_for_moderators(
     answer = await client.get(f"{base}/expected.csv", headers=headers)
 
     (shown,) = rows_of(answer)
-    assert list(shown) == ["id", "name", "email", "role", "joinedAt", "link"]
+    assert list(shown) == EXPECTED
     assert (shown["id"], shown["name"]) == (first["id"], "'=HYPERLINK(1)")
     assert shown["email"] == "'=1+1@example.org"
     assert shown["link"] == f"http://127.0.0.1:8000/join?room={room['id']}"
