@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def export(project: Path) -> None:
-    """Write what a locked project needs to run, what it needs besides to be tested, and uv."""
+    """Write what a locked project needs to run, and to be tested; uv; the generator of clients."""
     options = ("--frozen", "--no-emit-project", *BARE)
     service = _uv("export", "--no-dev", *options, cwd=project)
     both = _uv("export", *options, cwd=project)
@@ -42,8 +42,9 @@ def export(project: Path) -> None:
     (CI / "requirements.txt").write_text(service)
     (CI / "requirements-dev.txt").write_text("".join(sorted(tools)))
     hashed = ("--universal", "--generate-hashes", "-")
-    uv = _uv("pip", "compile", *BARE, *hashed, cwd=project, given="uv")
-    (CI / "uv.txt").write_text(uv)
+    for name, package in (("uv.txt", "uv"), ("clients.txt", "openapi-python-client")):
+        pinned = _uv("pip", "compile", *BARE, *hashed, cwd=project, given=package)
+        (CI / name).write_text(pinned)
 
 
 def _uv(*arguments: str, cwd: str | Path, given: str = "") -> str:

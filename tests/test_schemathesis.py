@@ -34,6 +34,8 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 ENDING = "DELETE .*|POST /api/v1/auth/(logout|revocations)"
 """What takes away what other requests need."""
+HIDING = "PATCH /api/v1/rooms/[^/]+"
+"""It may make the room private, or end it."""
 STREAMS = "GET .*/events"
 """They never end; tests/events sends them what is odd."""
 OF_APPS = ".* /api/v1/apps.*"
@@ -77,12 +79,12 @@ def steps(role: str) -> Iterator[tuple[DrawStatus, tuple[str, ...]]]:
         ("--exclude-name-regex", f"^({ENDING}|{STREAMS})$"),
     )
     if role == "ORGANIZER":
-        elsewhere = ("--exclude-name-regex", f"^({ENDING}|{STREAMS}|{OF_APPS})$")
+        elsewhere = ("--exclude-name-regex", f"^({ENDING}|{HIDING}|{STREAMS}|{OF_APPS})$")
         yield DrawStatus.CLOSED, (*thorough, *elsewhere)
     if role == "platform":
         yield DrawStatus.CLOSED, (*thorough, "--include-name-regex", f"^{OF_APPS}$", *lasting)
     yield DrawStatus.DRAWN, ("--phases", "fuzzing", *lasting)
-    ending = ("--phases", "coverage", "--include-name-regex", f"^({ENDING})$")
+    ending = ("--phases", "coverage", "--include-name-regex", f"^({ENDING}|{HIDING})$")
     yield DrawStatus.ANNOUNCED, (*ending, *AFTER_THE_END)
 
 

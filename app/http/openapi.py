@@ -123,6 +123,7 @@ FILES = {
     "text/event-stream": "Events as they happen (Server-Sent Events).",
     "application/zip": "A ZIP archive.",
 }
+AS_FILES = {"text/csv", "application/zip"}
 A_TIME = "2026-01-01T12:00:00.000Z"
 
 
@@ -642,10 +643,10 @@ def _add_examples(document: Json, operation: Json) -> None:
 
 
 def _describe_file(operation: Json, body: Json, media_type: str) -> None:
-    """Say of what is no JSON what it is: bytes where it is sent, or no text at all."""
+    """Say of what is no JSON what it is: a file, or a text that comes bit by bit."""
     content, is_text = body["content"][media_type], media_type.startswith("text/")
     is_sent = body is operation.get("requestBody")
-    binary = {"format": "binary"} if is_sent or not is_text else {}
+    binary = {"format": "binary"} if media_type in AS_FILES else {}
     content["schema"] = {"type": "string", **binary, "description": FILES[media_type]}
     if not is_sent:
         body["description"] = FILES[media_type]
