@@ -13,7 +13,7 @@ from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin, YamlRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, Reference, SecurityScheme, Server, Tag
 from litestar.static_files import create_static_files_router
 from litestar_granian import GranianPlugin
@@ -42,6 +42,7 @@ from app.events.mover import MOVER, moving
 from app.events.positions import EventPosition
 from app.guests.controller import come_in, take_over
 from app.http import openapi
+from app.http.api_page import ApiPage, conventions_page
 from app.http.bodies import LARGEST_BODY_BYTES, ApiRequest
 from app.http.errors import answer_error
 from app.http.front import front_page
@@ -166,6 +167,7 @@ def create_app() -> Litestar:
             health.ready,
             metrics,
             _swagger_files(),
+            conventions_page,
             front_page,
             verify_page,
             draw_page,
@@ -303,14 +305,14 @@ def _openapi() -> openapi.Config:
     return openapi.Config(
         title="Event Platform",
         version="1",
-        description=openapi.DESCRIPTION,
+        description=openapi.description(),
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes),
         tags=[Tag(name=name) for name in TAGS],
         webhooks=webhooks(),
         servers=[Server(url=settings().public_path or "/")],
         render_plugins=[
-            SwaggerRenderPlugin(
+            ApiPage(
                 favicon=NO_ICON,
                 js_url=public(f"{SWAGGER_PATH}/swagger-ui-bundle.js"),
                 css_url=public(f"{SWAGGER_PATH}/swagger-ui.css"),

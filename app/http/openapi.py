@@ -20,6 +20,7 @@ from app.errors import FRAMEWORK_CODES, AppError, every_error
 from app.http.envelopes import ErrorOut
 from app.http.idempotency import LARGEST_KEPT_BYTES, MOST_KEPT_BYTES, MOST_KEYS
 from app.http.members import describe_members
+from app.http.public_path import public
 
 Json = dict[str, Any]
 
@@ -30,6 +31,8 @@ IN_EVERY_ANSWER = {400, 401, 429, 500, 503}
 """A query, path or token may always be refused, and a server may always fail."""
 
 ETAG = {"schema": {"type": "string"}, "description": "The version, for If-Match and If-None-Match."}
+TAGS = "`ETag` of what one has seen."
+KEYS = "Chosen by the client: the same request with the same key is done once."
 ABOUT_TAGS = (
     "`ETag` of what one has seen, as it came: a proxy that compresses may have weakened or "
     "lengthened it."
@@ -60,16 +63,17 @@ GENERAL = {
     503: ("SERVICE_UNAVAILABLE",),
 }
 
+SIGN_IN = "/api/v1/auth/login"
+"""What one does first, and finds first."""
+CONVENTIONS_PATH = "/schema/conventions"
 ABOUT = """Rooms, participants, prizes and winners.
 
-**To sign in here:** run `POST /api/v1/auth/login` below (development; *Try it out*, *Execute*), or
-sign in with a provider at `/api/v1/auth/google`, or with a code that comes by mail
-(`POST /api/v1/auth/email/code`, then `…/login`). Copy `accessToken` from the answer, press
-*Authorize* and paste it under *bearer*. From then on *Execute* sends it.
+1. Run `POST /api/v1/auth/login` below: *Try it out*, *Execute*. (In development; elsewhere
+   [sign in otherwise]({conventions}#signing-in).)
+2. Copy `accessToken` from the answer, press *Authorize* and paste it under *bearer*.
+3. From then on *Execute* sends it. The examples are of the demo data, as Alice sees them.
 
-A program sends it as `Authorization: Bearer …`, and buys the next one at
-`POST /api/v1/auth/refresh` before it expires after an hour. An app identifies itself with its id
-and secret instead (`Authorization: Basic …`), and reads what anyone may read, more often."""
+[Errors, pages of lists, `Idempotency-Key` and `ETag`]({conventions}) are the same everywhere."""
 ABOUT_PEOPLE = "The access token of a person who signed in."
 ABOUT_APPS = (
     "An app's `appId` as the user name and its secret as the password. It is counted by itself and "
@@ -357,16 +361,11 @@ MEANINGS = {
         if "code" in vars(e) or AppError in e.__bases__  # others are a kind of one with this code
     },
 }
-DESCRIPTION = f"""{ABOUT}
 
-Every error has a `code`, which programs act upon:
 
-| code | status | |
-|---|---|---|
-""" + "\n".join(
-    f"| `{code}` | {status} | {MEANINGS[code]} |"
-    for code, status in sorted(CODES.items(), key=lambda item: (item[1], item[0]))
-)
+def description() -> str:
+    """Say how to begin, and where the rest is told."""
+    return ABOUT.format(conventions=public(CONVENTIONS_PATH))
 
 
 def refusals(*errors: type[AppError]) -> dict[int, ResponseSpec]:
@@ -392,6 +391,7 @@ class Document(OpenAPI):
         """Write it as JSON values."""
         document: Json = _plain_names(msgspec.to_builtins(super().to_schema()))
         describe_members(document)
+        document["paths"] = {SIGN_IN: document["paths"].pop(SIGN_IN), **document["paths"]}
         for path, method, operation in operations(document):
             _describe_parameters(operation)
             _describe_body(operation)
@@ -537,7 +537,9 @@ def _add_headers(method: str, path: str, operation: Json) -> None:
     if path.endswith("/upgrade"):  # A change of the room, whose tag the preview shows.
         has_tag, names = True, {"post": "If-Match"}
     if has_tag and method in names:
-        operation.setdefault("parameters", []).append(_header(names[method], ABOUT_TAGS))
+        operation.setdefault("parameters", []).append(
+            _header(names[method], _told_at(TAGS, "tags"))
+        )
         if "200" in operation["responses"] and method != "delete":
             operation["responses"]["200"]["headers"] = {"ETag": ETAG}
     if "201" in operation["responses"] and _takes_keys(method, path) and "/secret" not in path:
@@ -546,8 +548,12 @@ def _add_headers(method: str, path: str, operation: Json) -> None:
         operation["responses"]["304"] = {"description": "It is as one has seen it."}
     if _takes_keys(method, path):
         operation.setdefault("parameters", []).append(
-            _header("Idempotency-Key", ABOUT_KEYS, pattern="^[!-~]{1,255}$")
+            _header("Idempotency-Key", _told_at(KEYS, "keys"), pattern="^[!-~]{1,255}$")
         )
+
+
+def _told_at(said: str, place: str) -> str:
+    return f"{said} [More]({public(CONVENTIONS_PATH)}#{place})."
 
 
 def _header(name: str, description: str, **schema: Any) -> Json:

@@ -10,9 +10,19 @@ import jsonschema_rs
 import pytest
 
 from app.asgi import create_app
+from app.database.seed import seed
 from app.errors import every_error
 from app.http.openapi import operations
 from tests.api_snapshot import KEPT, taken
+
+EXAMPLES_IN_ORDER = (
+    *("signInAsDemoPerson", "getMe", "listRooms", "getRoom", "updateRoom", "createRoom"),
+    *("listPrizes", "getPrize", "createPrize", "updatePrize", "listParticipants"),
+    *("getParticipant", "updateParticipant", "addParticipant", "addManyParticipants"),
+    *("createInvitation", "listWinners", "getWinner", "awardPrize", "announceDraw", "getDraw"),
+    *("closeDraw", "drawWinners", "getDrawRecord", "getDrawWinners", "exportDrawEntrants"),
+    *("exportParticipants", "exportWinners", "createEventTicket"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +160,7 @@ def test_every_error_belongs_to_the_tree_or_the_framework(document: dict[str, An
 async def test_the_page_needs_nobody_else(client: httpx.AsyncClient) -> None:
     page = await client.get("/schema")
     assert page.status_code == 200
+    assert '<html lang="en">' in page.text
     addresses = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.text)
     assert addresses
     for address in addresses:
@@ -159,7 +170,38 @@ async def test_the_page_needs_nobody_else(client: httpx.AsyncClient) -> None:
             assert (answer.status_code, len(answer.content) > 1000) == (200, True), address
 
 
+async def test_what_the_page_leads_to_is_there(
+    client: httpx.AsyncClient, document: dict[str, Any]
+) -> None:
+    places = set(re.findall(r"\]\((/[^)#]+)#?([^)]*)\)", json.dumps(document)))
+    assert {place for _, place in places} >= {"signing-in", "keys", "tags"}
+    for path, place in places:
+        page = await client.get(path)
+        assert page.status_code == 200
+        assert not place or f'id="{place}"' in page.text
+
+
 async def test_the_description_is_served(client: httpx.AsyncClient) -> None:
     served = (await client.get("/schema/openapi.json")).json()
     assert served["openapi"].startswith("3.1")
     assert served["paths"]
+
+
+async def test_the_examples_work_as_they_are_with_the_demo_data(
+    client: httpx.AsyncClient, document: dict[str, Any]
+) -> None:
+    await seed()
+    by_name = {
+        each["operationId"]: (path, method, each) for path, method, each in operations(document)
+    }
+    headers = {}
+    for name in EXAMPLES_IN_ORDER:
+        path, method, operation = by_name[name]
+        for each in operation.get("parameters", ()):
+            path = path.replace(f"{{{each['name']}}}", str(each.get("example")))
+        bodies = operation.get("requestBody", {}).get("content", {})
+        body = bodies.get("application/json", {}).get("example")
+        answer = await client.request(method, path, json=body, headers=headers)
+        assert answer.status_code in {200, 201}, (name, answer.text)
+        if name == "signInAsDemoPerson":
+            headers = {"Authorization": f"Bearer {answer.json()['data']['accessToken']}"}
