@@ -8,6 +8,7 @@
     │   ├── InvalidCredentials   401 INVALID_CREDENTIALS
     │   └── InvalidToken         401 INVALID_TOKEN
     ├── Forbidden                403 FORBIDDEN
+    │   ├── AccessDenied         403 ACCESS_DENIED
     │   ├── AccountDeleted       403 ACCOUNT_DELETED
     │   ├── EmailNotVerified     403 EMAIL_NOT_VERIFIED
     │   └── EmailTaken           403 EMAIL_TAKEN
@@ -145,6 +146,13 @@ class Forbidden(AppError):
     status = 403
     code = "FORBIDDEN"
     default_message = "You may not do this."
+
+
+class AccessDenied(Forbidden):
+    """The person did not let the sign-in provider tell who they are."""
+
+    code = "ACCESS_DENIED"
+    default_message = "Signing in was cancelled at the provider."
 
 
 class AccountDeleted(Forbidden):

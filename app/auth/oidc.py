@@ -35,7 +35,7 @@ from app.auth.providers import Provider
 from app.auth.sessions import token_policy
 from app.auth.tokens import CLOCK_LEEWAY_SECONDS, TokenKey
 from app.email_addresses import NotAnAddress, canonical_address
-from app.errors import InvalidToken, ValidationFailed
+from app.errors import AccessDenied, InvalidToken, ValidationFailed
 from app.settings import settings
 from app.visible_text import cleaned_line
 
@@ -43,6 +43,8 @@ STATE_BYTES = 32
 LONGEST_CLAIM = 2048
 LONGEST_SUBJECT = 255
 ASKED = ("email", "email_verified", "name", "picture")
+REFUSED_BY_PERSON = {"access_denied", "user_cancelled_authorize"}
+"""As RFC 6749 (4.1.2.1) has it, and Apple."""
 SIGNED = "application/jwt"
 
 
@@ -118,9 +120,12 @@ async def arrive(
 
     Raises:
         InvalidToken: The browser did not begin this, or the provider says nothing to believe.
+        AccessDenied: The person would not.
         ServiceUnavailable: The provider does not answer.
     """
     pending, key = opened(provider, answer.state, cookies, now)
+    if answer.error in REFUSED_BY_PERSON:
+        raise AccessDenied(private=f"the provider answered with {answer.error}")
     if answer.error is not None:
         raise InvalidToken(private=f"the provider answered with the error {answer.error!r:.80}")
     try:

@@ -54,25 +54,35 @@ RedirectUrl = Annotated[
         "With our own page `/join` the tokens go there.",
     ),
 ]
-ANSWERED_AS_SUCH = (NotFound, OAuthNotConfigured, RateLimitExceeded, ValidationFailed)
+ANSWERED_AS_SUCH = (NotFound, RateLimitExceeded, ValidationFailed)
 """What is no failure of a sign-in that has begun."""
+TOLD = (Forbidden, OAuthNotConfigured)
+"""What the person can do something about."""
 
 
 def back_to_login(request: Request[Any, Any, Any], exception: Exception) -> Response[Any]:
     """Log a failure like any other, and send the browser to the front-end's sign-in page.
 
     What the person can do something about is named; what an attacker would like to know is not.
+    A provider that is not configured is told to programs as any error, and to a browser so.
     """
     answer = answer_error(request, exception)
-    if isinstance(exception, ANSWERED_AS_SUCH) or (
-        isinstance(exception, HTTPException) and not isinstance(exception, AppError)
-    ):
+    if _is_answered(request, exception):
         return answer
     failure = {"error": "oauth_failed"}
-    if isinstance(exception, Forbidden):
+    if isinstance(exception, TOLD):
         failure["reason"] = exception.code
     used = [request.state[USED_COOKIE]] if USED_COOKIE in request.state else []
     return _redirect(request, f"{settings().FRONTEND_URL}/login?{urlencode(failure)}", used)
+
+
+def _is_answered(request: Request[Any, Any, Any], exception: Exception) -> bool:
+    """Tell whether an error is answered as elsewhere, instead of leading back."""
+    if isinstance(exception, OAuthNotConfigured):
+        return "text/html" not in request.headers.get("Accept", "")
+    if isinstance(exception, AppError):
+        return isinstance(exception, ANSWERED_AS_SUCH)
+    return isinstance(exception, HTTPException)
 
 
 async def accept_any_query(_: Request[Any, Any, Any]) -> None:

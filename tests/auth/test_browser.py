@@ -16,6 +16,7 @@ import oidc_provider_mock  # type: ignore[import-untyped]
 import pytest
 from playwright.async_api import Locator, Page, async_playwright, expect
 
+from app.settings import PROJECT_ROOT
 from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, providing
 from tests.factories import SETTINGS
 from tests.loopback import listening
@@ -36,11 +37,13 @@ pytestmark = pytest.mark.skipif(
 class FrontEnd(BaseHTTPRequestHandler):
     """Every page of it is the same; what matters is its address."""
 
+    page = b"<h1>Welcome back</h1>"
+
     def do_GET(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write(b"<h1>Welcome back</h1>")
+        self.wfile.write(self.page)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -132,6 +135,61 @@ async def test_browser_walks_the_whole_sign_in(site: Site, page: Page) -> None:
         assert me.json()["data"]["email"] == "erin@example.com"
         pair = await api.post("/api/v1/auth/refresh", json={"refreshToken": found["refresh_token"]})
         assert pair.status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider, as above
+async def test_the_page_for_front_ends_signs_in_and_out_in_two_tabs(
+    site: Site, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    monkeypatch.setattr(FrontEnd, "page", example_page(site).encode())
+    await page.goto(f"{site.front}/auth/callback#access_token=x&refresh_token=x&expires_in=3600")
+    await expect(page.get_by_text("Nobody is signed in.")).to_be_visible()
+
+    await page.goto(f"{site.front}/rooms/7")
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Deny").click()
+    await expect(page.get_by_text("Nobody was signed in: try again.")).to_be_visible()
+    await page.goto(f"{site.front}/rooms/7")
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="erin", exact=True).click()
+    signed_in = "Signed in as erin@example.com."
+    await expect(page.get_by_text(signed_in)).to_be_visible()
+    assert page.url == f"{site.front}/rooms/7"
+
+    tab = await page.context.new_page()
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    await tab.goto(site.front)
+    await expect(tab.get_by_text(signed_in)).to_be_visible()
+    refreshed: list[str] = []
+    page.context.on("request", lambda request: refreshed.append(f"{request.method} {request.url}"))
+    await page.evaluate(
+        "localStorage.setItem('tokens', JSON.stringify({...JSON.parse(localStorage.tokens),"
+        " until: 0}))"
+    )
+    for each in (page, tab):
+        await each.get_by_role("button", name="Who am I?").click()
+    await expect(page.get_by_text(signed_in)).to_be_visible()
+    await page.wait_for_function("JSON.parse(localStorage.tokens).until > Date.now()")
+    assert refreshed.count(f"POST {site.url}/api/v1/auth/refresh") == 1
+
+    await tab.get_by_role("button", name="Sign out").click()
+    for each in (page, tab):
+        await expect(each.get_by_text("Nobody is signed in.")).to_be_visible()
+    await page.goto(f"{site.front}/login?error=oauth_failed&reason=ACCESS_DENIED")
+    await expect(page.get_by_text("Nobody was signed in: ACCESS_DENIED.")).to_be_visible()
+    assert not faults
+
+
+def example_page(site: Site) -> str:
+    """Return the page of the documentation, with where this server is."""
+    told = (PROJECT_ROOT / "app" / "auth" / "FRONT_END.md").read_text()
+    (page,) = re.findall(r"```html\n(.*?)```", told, re.DOTALL)
+    ours = f'const API = "{site.url}/api/v1", PROVIDER = "acme";'
+    written, count = re.subn(r"const API = .*", ours, page)
+    assert count == 1
+    return str(written)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider, as above
@@ -298,7 +356,7 @@ async def test_somebody_signs_in_on_the_api_page_and_calls_an_operation(
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     await page.goto(f"{site.url}/schema")
-    await expect(page.get_by_text("To sign in here:")).to_be_visible()
+    await expect(page.get_by_text("Copy accessToken from the answer")).to_be_visible()
 
     me = operation(page, "GET", "/api/v1/auth/me")
     assert json.loads(await answer_of(me))["error"]["code"] == "UNAUTHORIZED"

@@ -382,7 +382,7 @@ async def test_discovery_that_leads_elsewhere_is_not_followed(
     [
         {"state": "another"},
         {"state": ""},
-        {"error": "access_denied"},
+        {"error": "server_error"},
         {"code": ""},
         {"iss": "https://evil.example"},
     ],
@@ -484,7 +484,8 @@ async def test_tab_that_fails_takes_no_other_along(
     browser: httpx.AsyncClient, provider: TestProvider
 ) -> None:
     told, other = await leave(browser), await leave(browser)
-    assert await come_back(browser, state=told["state"], error="access_denied") == FAILED
+    denied = await come_back(browser, state=told["state"], error="access_denied")
+    assert denied == f"{FAILED}&reason=ACCESS_DENIED"
     assert len(browser.cookies) == 1
     assert await come_back(browser, state=told["state"]) == FAILED
     provider.identify(other["nonce"])
@@ -705,6 +706,28 @@ async def test_google_without_credentials_is_not_configured(
     answer = await browser.get(f"/api/v1/auth/{path}")
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "OAUTH_NOT_CONFIGURED"
+
+
+@pytest.mark.parametrize("path", ["google", "google/callback"])
+async def test_a_browser_is_led_back_from_what_is_not_configured(
+    browser: httpx.AsyncClient, configure: Configure, path: str
+) -> None:
+    configure(FRONTEND_URL=FRONTEND)
+    accepted = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = await browser.get(f"/api/v1/auth/{path}", headers=accepted)
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == f"{FAILED}&reason=OAUTH_NOT_CONFIGURED"
+
+
+@pytest.mark.parametrize("error", ["access_denied", "user_cancelled_authorize"])
+async def test_who_would_not_is_told_so_if_the_browser_began_it(
+    browser: httpx.AsyncClient, provider: TestProvider, error: str
+) -> None:
+    told = await leave(browser)
+    denied = f"{FAILED}&reason=ACCESS_DENIED"
+    assert await come_back(browser, state="another", error=error) == FAILED
+    assert await come_back(browser, state=told["state"], error=error) == denied
+    assert "/token" not in provider.asked
 
 
 @pytest.mark.parametrize("path", ["nobody", "nobody/url", "nobody/callback"])

@@ -336,7 +336,7 @@ async def test_provider_that_does_not_post_names_nobody(
     [
         {"state": "another"},
         {"state": ""},
-        {"error": "user_cancelled_authorize"},
+        {"error": "server_error"},
         {"error": ""},
         {"code": ""},
         {"iss": "https://evil.example"},

@@ -131,6 +131,18 @@ async def _(world: World) -> httpx.Response:
     return await world.in_room("PATCH", body={"name": "Mine"})
 
 
+@case("ACCESS_DENIED")
+async def _(world: World) -> httpx.Response:
+    with providing() as running:
+        client = {"issuer": running.issuer, "clientId": CLIENT_ID, "clientSecret": CLIENT_SECRET}
+        world.configure(OIDC_PROVIDERS={"acme": client})
+        discovery._documents.clear()
+        left = await world.send("GET", "/auth/acme", headers={})
+        told = dict(parse_qsl(urlsplit(left.headers["Location"]).query))
+        refused = {"error": "access_denied", "state": told["state"]}
+        return await world.send("GET", "/auth/acme/callback", headers={}, params=refused)
+
+
 @case("ACCOUNT_DELETED")
 async def _(world: World) -> httpx.Response:
     await factories.user(email="d@example.com", provider="demo", deletedAt=factories.now())

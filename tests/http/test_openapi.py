@@ -194,7 +194,7 @@ async def test_the_examples_work_as_they_are_with_the_demo_data(
     by_name = {
         each["operationId"]: (path, method, each) for path, method, each in operations(document)
     }
-    headers = {}
+    headers: dict[str, str] = {}
     for name in EXAMPLES_IN_ORDER:
         path, method, operation = by_name[name]
         for each in operation.get("parameters", ()):
