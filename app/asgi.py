@@ -45,7 +45,6 @@ from app.http import openapi
 from app.http.api_page import ApiPage, conventions_page
 from app.http.bodies import LARGEST_BODY_BYTES, ApiRequest
 from app.http.errors import answer_error
-from app.http.front import front_page
 from app.http.headers import add_headers
 from app.http.idempotency import Idempotency
 from app.http.methods import Options, answer_preflight, serve_head
@@ -71,10 +70,11 @@ from app.prizes.controller import PrizeController
 from app.rooms.controller import RoomController
 from app.rounds.controller import QuizController, RoundController
 from app.settings import Settings, settings
-from app.sign_in.controller import EmailController
+from app.sign_in.controller import EmailController, ways
 from app.sign_in.page import sign_in_page
 from app.sockets.mount import Sockets
 from app.users.controller import UserController, export_oneself
+from app.web.pages import web_pages
 from app.winners.controller import WinnerController, export_winners
 from tasks.commands import TaskCommands
 from tasks.schedule import jobs
@@ -88,6 +88,7 @@ else:
 ENDPOINTS = (
     AuthController,
     EmailController,
+    ways,
     OidcController,
     UserController,
     export_oneself,
@@ -168,7 +169,7 @@ def create_app() -> Litestar:
             metrics,
             _swagger_files(),
             conventions_page,
-            front_page,
+            *web_pages,
             verify_page,
             draw_page,
             draw_code,

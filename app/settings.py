@@ -43,8 +43,8 @@ DEFAULT_ADMIN_PATH = "/admin"
 DEFAULT_PUBLIC_URL = "http://127.0.0.1:8000"
 OWN_PATHS = frozenset(
     {
-        *("api", "dev", "health", "join", "mails", "metrics", "rooms", "schema", "sign-in"),
-        *("socket.io", "verify"),
+        *("api", "auth", "dev", "health", "join", "login", "mails", "metrics", "rooms", "schema"),
+        *("sign-in", "socket.io", "verify", "web"),
     }
 )
 """What the paths of the service begin with, besides ADMIN_PATH."""
@@ -54,7 +54,7 @@ PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TAKEN_NAMES = frozenset(
     {
         *("demo", "email", "guest", "guests", "login", "logout", "me", "refresh"),
-        *("revocations", "sessions"),
+        *("revocations", "sessions", "ways"),
     }
 )
 """Of the endpoints beside those of the providers, of the demo people, and of who came by mail."""
@@ -206,8 +206,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether production may have a PUBLIC_URL without https, over which anybody on the way reads
     tokens and passwords: for a network of one's own."""
 
-    FRONTEND_URL: WebAddress = "http://localhost:3000"
-    """The web front-end that people come back to after signing in at a provider."""
+    FRONTEND_URL: WebAddress | None = None
+    """Another web front-end that people come back to after signing in at a provider. Unset: our own
+    page, at PUBLIC_URL."""
 
     GOOGLE_CLIENT_ID: str | None = None
     """OAuth client at Google. Sign-in with Google answers 503 as long as it is unset."""
@@ -357,6 +358,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         port = os.environ.get("LITESTAR_PORT")
         is_set = self.PUBLIC_URL != DEFAULT_PUBLIC_URL
         return self.PUBLIC_URL if is_set or port is None else f"http://127.0.0.1:{port}"
+
+    @property
+    def front_end_url(self) -> str:
+        """Where people come back to after signing in: FRONTEND_URL, or else our own page."""
+        return self.FRONTEND_URL or self.links_url
 
     @property
     def join_url(self) -> str:

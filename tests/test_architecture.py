@@ -33,6 +33,7 @@ LEVELS = [
     {"mails"},
     {"events", "invitations", "sign_in"},
     {"sockets"},
+    {"web"},
 ]
 PURE = {
     "app.auth.tokens",

@@ -20,6 +20,7 @@ from app.database.engine import fetch, fetchval, jsonb
 from app.database.ids import new_id
 from app.invitations.codes import hash_of, new_code
 from app.tables import DrawStatus
+from app.web.pages import TABS
 from tests import factories
 from tests.applications.apps import manifest
 
@@ -223,6 +224,7 @@ ELSEWHERE = [
         "POST", "/auth/email/login", EVERYBODY, {"challenge": "{challenge}", "code": "{code}"}
     ),
     Endpoint("POST", "/auth/refresh", EVERYBODY, {"refreshToken": "{refresh_token}"}),
+    Endpoint("GET", "/auth/ways", EVERYBODY),
     Endpoint("POST", "/auth/logout", SIGNED_IN),
     Endpoint("POST", "/auth/guests", SIGNED_IN, {"refreshToken": "{guest_token}"}),
     Endpoint("GET", "/auth/me", SIGNED_IN),
@@ -246,11 +248,16 @@ ELSEWHERE = [
 ]
 OPEN_TO_ALL = [
     "/",
+    "/auth/callback",
     "/dev/mails",
     "/health/live",
     "/health/ready",
     "/join",
+    "/login",
     "/metrics",
+    "/rooms/new",
+    "/rooms/{room}",
+    *(f"/rooms/{{room}}/{tab}" for tab in TABS),
     "/sign-in",
     "/verify",
     "/rooms/{room}/draws/{draw}",
@@ -259,7 +266,7 @@ OPEN_TO_ALL = [
     "/schema/openapi.json",
 ]
 """Pages, which show nothing of anybody."""
-BESIDES = ("/admin", "/dev/mails/", "/mails/stop/", "/schema/")
+BESIDES = ("/admin", "/dev/mails/", "/mails/stop/", "/schema/", "/web/")
 """The administrators' page, which has roles and tests of its own; mails, in development alone, and
 the link in them, which is enough for whoever has it; files of the API page."""
 

@@ -83,6 +83,7 @@ READS = {
 }
 """The reads of each address; without one, the address itself."""
 STREAMED_OR_ELSEWHERE = {
+    "/auth/ways",
     "/auth/{provider}",
     "/auth/{provider}/url",
     "/auth/{provider}/callback",

@@ -3,12 +3,13 @@
 from functools import partial
 from typing import Any
 
-from litestar import Controller, Request, delete, get, post
+from litestar import Controller, Request, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from app.auth import service, sessions
+from app.auth.cookie import cookie_name, refresh_cookie, require_own_page, token_in_cookie
 from app.auth.guards import (
     FOR_GUESTS,
     platform_administrator,
@@ -19,12 +20,28 @@ from app.auth.guards import (
     still_signed_in,
 )
 from app.auth.limits import Policy
-from app.auth.schemas import Ended, Login, Profile, Refresh, Revocation, SessionOut, SignedIn
+from app.auth.schemas import (
+    Ended,
+    Login,
+    Profile,
+    Refresh,
+    Refreshed,
+    Revocation,
+    SessionOut,
+    SignedIn,
+)
 from app.auth.throttle import spend_by_account
 from app.auth.tokens import AccessClaims, VerifiedToken
 from app.database.listing import PageRequest
 from app.email_addresses import canonical_address
-from app.errors import AccountDeleted, InvalidCredentials, NotFound
+from app.errors import (
+    AccountDeleted,
+    Forbidden,
+    InvalidCredentials,
+    InvalidToken,
+    NotFound,
+    ValidationFailed,
+)
 from app.http.bodies import LARGEST_CREDENTIALS_BYTES
 from app.http.envelopes import Data, Success
 from app.http.openapi import refusals
@@ -71,6 +88,7 @@ class AuthController(Controller):
         status_code=HTTP_200_OK,
         opt={"rate_limit": Policy.REFRESH, **FOR_GUESTS},
         operation_id="refreshTokens",
+        responses=refusals(InvalidToken, Forbidden),
         summary="Buy the next pair of tokens",
     )
     async def refresh(
@@ -78,17 +96,24 @@ class AuthController(Controller):
         data: JSONBody[Refresh],
         device: NamedDependency[sessions.Device],
         request: Request[Any, Any, Any],
-    ) -> Data[sessions.TokenPair]:
+    ) -> Response[Data[Refreshed]]:
         """Exchange a refresh token for the next one and a new access token.
 
         Keep the new refresh token and forget the old one. If the answer was lost, ask again with
         the old one within 10 seconds, or what the server's REFRESH_GRACE_SECONDS says. Used later
         than that, an old one ends the session.
+
+        A page at this server's own address may leave it to the browser: with `cookie` the next
+        token goes into a cookie that no script reads, and the answer has none. From then on
+        `{"cookie": true}` is all that has to be sent. Requests of other origins are refused.
         """
-        account = settings().limits_rates and await sessions.account_of(data.refreshToken)
+        presented = _presented(data, request)
+        account = settings().limits_rates and await sessions.account_of(presented)
         if account:
             await spend_by_account(request, Policy.REFRESH, account)
-        return Data(await sessions.refresh(data.refreshToken, device, service.utc_now()))
+        pair = await sessions.refresh(presented, device, service.utc_now())
+        cookies = [refresh_cookie(pair.refreshToken)] if data.cookie else []
+        return Response(Data(Refreshed.of(pair, is_kept=data.cookie)), cookies=cookies)
 
     @post(
         "/logout",
@@ -99,10 +124,13 @@ class AuthController(Controller):
         summary="Sign out",
         security=[{"bearer": []}],
     )
-    async def logout(self, token: NamedDependency[VerifiedToken]) -> Data[Success]:
-        """End this session; its tokens stop working at once."""
+    async def logout(
+        self, token: NamedDependency[VerifiedToken], request: Request[Any, Any, Any]
+    ) -> Response[Data[Success]]:
+        """End this session; its tokens stop working at once, and a cookie of it is taken back."""
         await sessions.log_out(token)
-        return Data(Success())
+        cookies = [refresh_cookie(None)] if cookie_name() in request.cookies else []
+        return Response(Data(Success()), cookies=cookies)
 
     @get(
         "/me",
@@ -176,3 +204,19 @@ class AuthController(Controller):
         """Sign somebody out everywhere, as a platform administrator. Who and why is recorded."""
         ended = await sessions.revoke_person(data.userId, revoked_by=caller.sub, reason=data.reason)
         return Data(Ended(ended))
+
+
+def _presented(data: Refresh, request: Request[Any, Any, Any]) -> str:
+    """Return the token that was sent, or the browser's.
+
+    Raises:
+        Forbidden: The cookie is meant, and it is no page of ours that asks.
+        InvalidToken: The browser keeps none.
+        ValidationFailed: Neither is said.
+    """
+    if data.cookie:
+        require_own_page(request)
+        return data.refreshToken or token_in_cookie(request)
+    if data.refreshToken is None:
+        raise ValidationFailed.at({"$.refreshToken": "is required, but where a cookie has it."})
+    return data.refreshToken

@@ -306,7 +306,7 @@ def is_own_page(url: str) -> bool:
 
 def _trusted_origins() -> set[str | None]:
     current = settings()
-    return {_origin(url) for url in (current.FRONTEND_URL, *current.CORS_ORIGINS)} - {None}
+    return {_origin(url) for url in (current.front_end_url, *current.CORS_ORIGINS)} - {None}
 
 
 def _origin(url: str) -> str | None:

@@ -73,7 +73,7 @@ def back_to_login(request: Request[Any, Any, Any], exception: Exception) -> Resp
     if isinstance(exception, TOLD):
         failure["reason"] = exception.code
     used = [request.state[USED_COOKIE]] if USED_COOKIE in request.state else []
-    return _redirect(request, f"{settings().FRONTEND_URL}/login?{urlencode(failure)}", used)
+    return _redirect(request, f"{settings().front_end_url}/login?{urlencode(failure)}", used)
 
 
 def _is_answered(request: Request[Any, Any, Any], exception: Exception) -> bool:
@@ -207,7 +207,7 @@ def _front_end(pair: TokenPair, redirect_url: str) -> str:
         "expires_in": pair.expiresIn,
         "redirect_url": redirect_url,
     }
-    front_end = f"{settings().FRONTEND_URL}/auth/callback"
+    front_end = f"{settings().front_end_url}/auth/callback"
     there = redirect_url if oidc.is_own_page(redirect_url) else front_end
     return f"{there}#{urlencode(fragment)}"
 

@@ -10,6 +10,8 @@ from app.settings import TENANT, OidcProvider, ResponseMode, settings
 
 GOOGLE = "google"
 GOOGLE_ISSUER = "https://accounts.google.com"
+TITLES = {GOOGLE: "Google"}
+"""What providers are called; others as they are configured."""
 EVERY_TENANT = "common"
 """Where Microsoft's platform describes itself for all tenants."""
 
@@ -19,6 +21,11 @@ class Provider(msgspec.Struct, frozen=True):
 
     name: str
     configured: OidcProvider
+
+    @property
+    def title(self) -> str:
+        """What people know it by."""
+        return TITLES.get(self.name, self.name.capitalize())
 
     @property
     def path(self) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import asyncpg
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from app.auth.sessions import TokenPair
 from app.http.bodies import EmailAddress, Input, text_of
@@ -19,9 +19,28 @@ class Login(Input):
 
 
 class Refresh(Input):
-    """The refresh token that was received last."""
+    """The refresh token that was received last, or where the next one goes."""
 
-    refreshToken: Annotated[str, Meta(min_length=1, max_length=4096)]
+    refreshToken: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
+    """Required, unless `cookie` is true and the browser has it."""
+    cookie: bool = False
+    """Whether the browser keeps the next one in a cookie; for a page at this server's address."""
+
+
+class Refreshed(msgspec.Struct):
+    """The next pair of tokens."""
+
+    accessToken: str
+    """Goes into `Authorization: Bearer …`; short-lived."""
+    expiresIn: int
+    """Seconds until the access token expires."""
+    refreshToken: str | UnsetType = UNSET
+    """Buys the next pair; left out where the browser keeps it in a cookie."""
+
+    @classmethod
+    def of(cls, pair: TokenPair, *, is_kept: bool) -> "Refreshed":
+        """Show a pair of tokens, of which a cookie may keep one."""
+        return cls(pair.accessToken, pair.expiresIn, UNSET if is_kept else pair.refreshToken)
 
 
 class Revocation(Input):

@@ -283,6 +283,11 @@ EXAMPLES = {
         },
     },
     "ParticipantInput": {"email": "erin@example.com", "name": "Erin", "role": "PARTICIPANT"},
+    "Ways": {
+        "providers": [{"name": "google", "title": "Google"}],
+        "email": True,
+        "demo": False,
+    },
     "LinesOut": {
         "added": 1,
         "cameBack": 0,

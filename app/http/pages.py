@@ -36,19 +36,22 @@ def _hashes(pattern: re.Pattern[str], text: str) -> str:
     return " ".join(hashes) or NOTHING
 
 
-def policy_headers(style: str, script: str, form: str = NOTHING) -> dict[str, str]:
+def policy_headers(
+    style: str, script: str, form: str = NOTHING, *, images: str = "'self' data:"
+) -> dict[str, str]:
     """Write what a browser may do with an answer.
 
     Args:
         style: Which styles may be applied.
         script: Which scripts may run.
         form: Where forms may lead.
+        images: Where pictures may come from.
     """
     policy = [
         "default-src 'none'",
         f"style-src {style}",
         f"script-src {script}",
-        "img-src 'self' data:",
+        f"img-src {images}",
         "connect-src 'self'",
         "base-uri 'none'",
         f"form-action {form}",

@@ -5,16 +5,13 @@ from typing import Annotated
 from litestar import Response, get
 from litestar.params import QueryParameter
 
-from app.auth.providers import GOOGLE, providers
+from app.auth.providers import providers
 from app.http.pages import page_of
 from app.http.public_path import public
 from app.mails.languages import templates
 from app.mails.queueing import status_of_new
 from app.mails.reading import SIGN_IN_PATH
 from app.settings import settings
-
-NAMES = {GOOGLE: "Google"}
-"""What providers are called; others as they are configured."""
 
 
 @get("/join", include_in_schema=False, sync_to_thread=False)
@@ -31,8 +28,8 @@ def join_page(
         language=current.MAIL_LANGUAGE,
         api=public("/api/v1"),
         page=current.join_url,
-        front_end=f"{current.FRONTEND_URL}/auth/callback",
-        ways={name: NAMES.get(name, name.capitalize()) for name in providers()},
+        front_end=f"{current.front_end_url}/auth/callback",
+        ways={name: each.title for name, each in providers().items()},
         by_mail=None if status_of_new(current) is None else public(SIGN_IN_PATH),
     )
     return page_of(text)

@@ -1,6 +1,6 @@
 """HTTP of /auth/email."""
 
-from litestar import Controller, post
+from litestar import Controller, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
@@ -8,6 +8,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from app.auth import codes
 from app.auth.guards import FOR_GUESTS, provide_device
 from app.auth.limits import Policy
+from app.auth.providers import providers
 from app.auth.schemas import SignedIn
 from app.auth.service import utc_now
 from app.auth.sessions import Device
@@ -15,9 +16,33 @@ from app.errors import AccountDeleted, InvalidCredentials, MailNotConfigured
 from app.http.bodies import LARGEST_CREDENTIALS_BYTES
 from app.http.envelopes import Data
 from app.http.openapi import refusals
+from app.mails.queueing import status_of_new
 from app.settings import settings
 from app.sign_in import service
-from app.sign_in.schemas import CodeSent, CodeWish, EmailLogin
+from app.sign_in.schemas import CodeSent, CodeWish, EmailLogin, ProviderWay, Ways
+
+
+@get(
+    "/auth/ways",
+    opt=FOR_GUESTS,
+    tags=["auth"],
+    operation_id="listWaysToSignIn",
+    summary="How people sign in here",
+)
+async def ways() -> Data[Ways]:
+    """Tell which buttons a sign-in page needs.
+
+    A provider begins at `/auth/{name}`. `email` says whether codes are sent by mail, `demo`
+    whether the demo people sign in with their password.
+    """
+    current = settings()
+    return Data(
+        Ways(
+            providers=[ProviderWay(name, each.title) for name, each in providers().items()],
+            email=status_of_new(current) is not None,
+            demo=not current.in_production,
+        )
+    )
 
 
 class EmailController(Controller):

@@ -25,7 +25,7 @@ def sign_in_page(
     """
     spoken = language or settings().MAIL_LANGUAGE
     page = templates(spoken).get_template("sign_in.html")
-    there = f"{settings().FRONTEND_URL}/auth/callback"
+    there = f"{settings().front_end_url}/auth/callback"
     if join is not None:
         there = (
             f"{settings().join_url}?{urlencode({'room': join})}" if join else settings().join_url

@@ -10,6 +10,25 @@ from app.http.bodies import EmailAddress, Input
 from app.settings import Language
 
 
+class ProviderWay(msgspec.Struct):
+    """A provider that people sign in with."""
+
+    name: str
+    """Its sign-in begins at `/auth/{name}`."""
+    title: str
+    """What people know it by."""
+
+
+class Ways(msgspec.Struct):
+    """How people sign in here."""
+
+    providers: list[ProviderWay]
+    email: bool
+    """Whether a code is sent by mail."""
+    demo: bool
+    """Whether the demo people sign in with their password; in development."""
+
+
 class CodeWish(Input):
     """Where to send a code."""
 
