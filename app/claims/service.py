@@ -14,8 +14,8 @@ from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, fetchval, transaction
 from app.errors import Conflict, Forbidden, NotFound
 from app.participants.roles import HELD_FROM, Right, reaches
-from app.participants.service import Membership
-from app.tables import ClaimStatus, Room, Settler
+from app.participants.service import Membership, is_or_was
+from app.tables import ClaimStatus, Room, Settler, User
 
 EXPIRING_JOB = "expire-claims"
 MOST_AT_ONCE = 200
@@ -79,10 +79,13 @@ async def decline(member: Membership, winner_id: str) -> None:
 async def _settler_of(member: Membership, winner_id: str) -> tuple[Settler, str]:
     """Tell as who somebody may settle a win, and of which prize it is."""
     won = await fetchrow(
-        'SELECT w."claimStatus", w."deletedAt", w."prizeId", p.id, p."userId" FROM winners w '
-        'JOIN participants p ON p.id = w."participantId" WHERE w.id = $1 AND w."roomId" = $2',
+        'SELECT w."claimStatus", w."deletedAt", w."prizeId", u.id IS NOT NULL AS "isTheirs" '
+        'FROM winners w JOIN participants p ON p.id = w."participantId" '
+        f"LEFT JOIN {User.alive()} u ON u.id = $3 AND {is_or_was('p', 'u')} "
+        'WHERE w.id = $1 AND w."roomId" = $2',
         winner_id,
         member.room_id,
+        member.user_id,
     )
     if won is None or (
         won["deletedAt"] is not None
@@ -90,9 +93,7 @@ async def _settler_of(member: Membership, winner_id: str) -> tuple[Settler, str]
     ):
         raise NotFound("There is no such winner in this room.")
     # Also who has left; and who was brought in by an address, once they have signed in with it.
-    if member.user_id is not None and (
-        won["userId"] == member.user_id or won["id"] == member.participant_id
-    ):
+    if won["isTheirs"]:
         settler = Settler.WINNER
     elif reaches(member.rank, HELD_FROM[Right.SETTLE_CLAIMS]):
         settler = Settler.STAFF

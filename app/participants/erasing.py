@@ -145,8 +145,8 @@ async def erase_participant(
         NotFound: There is nobody of this id in the room, or they were erased.
         PreconditionFailed: The row has changed.
         Forbidden: The caller may not grant the role that they have.
-        Conflict: They have joined with an account, which only they or the platform erase; or a
-            draw is between its closing and its result.
+        Conflict: They have joined with an account, which only they or the platform erase; a
+            draw is between its closing and its result; or they have a prize to claim, or may have.
     """
     async with transaction():
         await fetch("SELECT 1 FROM rooms WHERE id = $1 FOR NO KEY UPDATE", member.room_id)
@@ -168,6 +168,7 @@ async def erase_participant(
                 "Take them out of the room without erasing them."
             )
         await _require_no_closed_draw(member.room_id)
+        await _require_no_turn(member.room_id, participant_id)
         await erase_seats([participant_id])
         records = await records_of_seats([participant_id])
         await redact(member.actor, ERASE, "participants", participant_id, records)
@@ -187,13 +188,57 @@ async def _require_no_closed_draw(room_id: str) -> None:
         )
 
 
+_HAS_TURN = """
+    SELECT EXISTS (
+        SELECT FROM winners WHERE "roomId" = $1 AND "participantId" = $2
+            AND "claimStatus" = 'PENDING' AND "deletedAt" IS NULL
+    ) AS now, EXISTS (
+        SELECT FROM draws x, jsonb_to_recordset(x."nextInLine")
+            AS each ("prizeId" text, "participantId" text)
+        WHERE x."roomId" = $1 AND each."participantId" = $2 AND EXISTS (
+            SELECT FROM winners w WHERE w."drawId" = x.id AND w."roomId" = $1
+                AND w."prizeId" = each."prizeId" AND w."claimStatus" = 'PENDING'
+                AND w."deletedAt" IS NULL
+        ) AND NOT EXISTS (
+            SELECT FROM draw_claims c WHERE c."drawId" = x.id AND c."prizeId" = each."prizeId"
+                AND (c.next = $2 OR jsonb_path_exists(c.passed, '$[*] ? (@.participantId == $id)',
+                    jsonb_build_object('id', $2)))
+        )
+    ) AS later
+"""
+
+
+async def _require_no_turn(room_id: str, participant_id: str) -> None:
+    """Keep a prize from going past somebody, or away from them, since nobody can claim it any more.
+
+    The room is locked, and who ends a win locks it too.
+    """
+    has_turn = await fetchrow(_HAS_TURN, room_id, participant_id)
+    if has_turn is not None and has_turn["now"]:
+        raise Conflict(
+            "They have won a prize that is still to be claimed. Confirm or decline it for them "
+            "first, then erase them."
+        )
+    if has_turn is not None and has_turn["later"]:
+        raise Conflict(
+            "They are in line for a prize that somebody has still to claim, and keep their turn. "
+            "Erase them when it is claimed; they can themselves, at any time, by signing in."
+        )
+
+
 TO_FORGET = """
     "forgetAfter" IS NOT NULL AND "forgottenAt" IS NULL
     AND "endedAt" <= least(now(), $1::timestamptz) - "forgetAfter"::interval
     AND NOT EXISTS (
         SELECT FROM draws WHERE "roomId" = rooms.id AND status NOT IN ('DRAWN', 'CANCELLED'))
+    AND ("deletedAt" IS NOT NULL OR NOT EXISTS (
+        SELECT FROM winners w
+        WHERE w."roomId" = rooms.id AND w."claimStatus" = 'PENDING' AND w."deletedAt" IS NULL))
 """
-"""What holds for a room that is over for long enough. An open draw still needs the weights."""
+"""What holds for a room that is over for long enough.
+
+An open draw still needs the weights, and a win that is to be claimed whose it is.
+"""
 
 
 async def forget_people(room_id: str, now: datetime, *, by: str) -> int:

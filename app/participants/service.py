@@ -97,6 +97,18 @@ def joined_as(room: str) -> str:
     )
 
 
+def is_or_was(participant: str, person: str) -> str:
+    """Write whether somebody's row in a room, of whom it may be out by now, is a person's.
+
+    Or was, until they gave it up for another one.
+    """
+    return (
+        f'({person}.id IN ({participant}."userId", {participant}."wasOf") '
+        f'OR {participant}."userId" IS NULL AND {participant}.email = {person}.email '
+        f'AND {person}."emailVerified" IS NOT NULL)'
+    )
+
+
 async def membership(
     user_id: str | None,
     room_id: str,
@@ -137,7 +149,7 @@ async def membership(
         arguments = (*arguments, winner_id)
         has_won = f"""u.id IS NOT NULL AND EXISTS (
             SELECT FROM winners w JOIN participants o ON o.id = w."participantId"
-            WHERE w.id = ${len(arguments)} AND w."roomId" = r.id AND o."userId" = u.id)"""
+            WHERE w.id = ${len(arguments)} AND w."roomId" = r.id AND {is_or_was("o", "u")})"""
     rows = await fetch_shared(
         f'SELECT r.status, r."isPublic", COALESCE(p.id, i.id) AS id, '
         f'COALESCE(p.role, i.role) AS role, u."isAdmin", {confirmed} AS confirmed, '

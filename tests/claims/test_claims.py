@@ -200,6 +200,30 @@ async def test_who_was_taken_out_of_a_private_room_still_claims(
     assert elsewhere.status_code == 404
 
 
+@pytest.mark.parametrize("is_public", [True, False])
+async def test_who_was_brought_in_by_an_address_and_taken_out_still_claims(
+    client: httpx.AsyncClient, organizer: asyncpg.Record, *, is_public: bool
+) -> None:
+    room = await factories.room(organizer, isPublic=is_public)
+    base = f"/api/v1/rooms/{room['id']}"
+    person = await factories.user(email="expected@example.org")
+    taken_out = await factories.expected(room["id"], person["email"])
+    win = await pending(client, base, taken_out)
+    out = f"{base}/participants/{taken_out['id']}"
+    removed = await client.delete(out, headers=await factories.bearer(organizer))
+    assert removed.status_code == 200
+    await fetch("UPDATE rooms SET status = 'COMPLETED'")
+    unknown = await factories.user(email="other@example.org")
+    await fetch('UPDATE users SET "emailVerified" = NULL WHERE id = $1', unknown["id"])
+
+    hidden = await win.post("claim", await factories.bearer(unknown))
+    answer = await win.post("claim", await factories.bearer(person))
+
+    assert hidden.status_code == (403 if is_public else 404)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"]["claim"]["settledBy"] == "WINNER"
+
+
 async def test_what_can_not_be_claimed_says_why(
     client: httpx.AsyncClient, room: asyncpg.Record, base: str, headers: Headers
 ) -> None:

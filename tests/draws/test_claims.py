@@ -204,6 +204,33 @@ async def test_who_is_gone_or_holds_it_already_is_passed_over_and_named(
     assert await holders() == sorted([holds, heir])
 
 
+async def test_moderators_pass_nobody_over_by_erasing_who_is_next(
+    stage: Stage, claims: Claims
+) -> None:
+    await fetch(
+        """UPDATE participants SET "userId" = NULL, "acceptedAt" = NULL, email = id || '@x.org'
+        WHERE "roomId" = 'room' AND role = 'PARTICIPANT'"""
+    )
+    await stage.drawn(prizes=PHONE, alternates=2, onePrizeEach=True)
+    record = await claims.record()
+    [first] = [win.participantId for win in record.winners or ()]
+    second, third = line_of(record)
+    [loser, *_] = [name for name in PLAYERS if name not in {first, second, third}]
+
+    async def erase(who: str) -> int:
+        url = f"/api/v1/rooms/room/participants/{who}?erase=true"
+        headers = {"authorization": f"Bearer {stage.tokens['max']}"}
+        return (await stage.client.delete(url, headers=headers)).status_code
+
+    assert [await erase(who) for who in (first, second, third, loser)] == [409, 409, 409, 200]
+    await claims.decline(first, by="max")
+    assert [await erase(who) for who in (first, second, third)] == [200, 409, 409]
+    assert (await claims.post(second, "claim", by="max")).is_success
+    assert [await erase(who) for who in (second, third)] == [200, 200]
+    [unclaimed] = (await claims.record()).claims or ()
+    assert (unclaimed.passed, unclaimed.next) == ((), second)
+
+
 async def test_no_metadata_brings_an_award_by_hand_into_the_line(
     stage: Stage, claims: Claims
 ) -> None:

@@ -1,6 +1,7 @@
 """Guests: in one room, as PARTICIPANT, on one device; and theirs stays theirs when they sign in."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -386,6 +387,33 @@ async def test_of_two_seats_one_stays_and_no_win_is_lost(
     await erase_user(account["id"], by="a test")
     names = await fetch("SELECT name FROM participants UNION ALL SELECT name FROM users")
     assert not {"Ann", "Anna", "Expected"} & {row["name"] for row in names}
+
+
+async def test_what_a_seat_won_that_was_given_up_is_still_claimed_by_whose_it_was(
+    client: httpx.AsyncClient, organizer: asyncpg.Record
+) -> None:
+    room = await factories.room(organizer, guests=True)
+    account = await factories.user()
+    headers = await factories.bearer(account)
+    known = await factories.participant(room["id"], account["id"])
+    guest = await come_in(client, room)
+    await win(room, known["id"])
+    prize = await factories.prize(room["id"], 1, quantityRemaining=0)
+    by = factories.now() + timedelta(days=1)
+    won = await factories.winner(
+        *(room["id"], guest["participantId"], prize["id"]), claimStatus="PENDING", claimBy=by
+    )
+    assert (await take_over(client, guest, headers)).status_code == 200
+    await fetch('UPDATE participants SET "deletedAt" = now() WHERE id = $1', known["id"])
+    await fetch('UPDATE rooms SET "isPublic" = false')
+
+    claim = f"{API}/rooms/{room['id']}/winners/{won['id']}/claim"
+    refused = await client.post(claim, headers=await factories.bearer(await factories.user()))
+    claimed = await client.post(claim, headers=headers)
+
+    assert refused.status_code == 404
+    assert claimed.status_code == 200, claimed.text
+    assert claimed.json()["data"]["claim"]["settledBy"] == "WINNER"
 
 
 async def test_a_role_that_was_taken_away_does_not_come_back_by_a_guests_seat(

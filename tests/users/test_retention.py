@@ -103,7 +103,7 @@ async def test_a_room_forgets_its_people_when_it_is_over_for_long_enough(
     assert '"changed":["forgetAfter"]' in told[-1]["content"].replace(" ", "")
 
 
-@pytest.mark.parametrize("why", ["never", "it goes on", "a draw is open"])
+@pytest.mark.parametrize("why", ["never", "it goes on", "a draw is open", "a win is to be claimed"])
 async def test_a_room_keeps_what_it_has_to(
     connection: asyncpg.Connection, organizer: asyncpg.Record, why: str
 ) -> None:
@@ -113,6 +113,13 @@ async def test_a_room_keeps_what_it_has_to(
             await fetch("UPDATE rooms SET status = 'ACTIVE' WHERE id = $1", room["id"])
             await factories.prize(room["id"])
             await announce(await staff_membership(room["id"]), AnnouncementInput().terms())
+        if why == "a win is to be claimed":
+            prize, winner = (
+                await factories.prize(room["id"]),
+                await factories.participant(room["id"]),
+            )
+            claim = {"claimStatus": "PENDING", "claimBy": factories.now()}
+            await factories.winner(room["id"], winner["id"], prize["id"], **claim)
         await end(room, 100)
     assert await run(ForgettingRooms(), connection) == 0
     assert await places_of(ADDRESS) >= {"participants.email"}
