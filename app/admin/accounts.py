@@ -2,6 +2,8 @@
 
 import asyncio
 import secrets
+from datetime import datetime
+from typing import NamedTuple
 
 from app.admin.tables import Administrator
 from app.database.engine import fetch, fetchval
@@ -9,6 +11,28 @@ from app.errors import Conflict, NotFound
 
 FIRST_ADMINISTRATOR = "admin"
 FIRST_PASSWORD_BYTES = 15
+
+
+class Account(NamedTuple):
+    """An administrator, as a list shows them."""
+
+    name: str
+    is_active: bool
+    """False for who is locked out."""
+    last_login: datetime | None
+    authenticator_since: datetime | None
+    """None for who signs in with the password alone."""
+
+
+async def administrators() -> list[Account]:
+    """List who there is, by name."""
+    rows = await fetch(
+        """
+        SELECT username, active, last_login, confirmed_at FROM admin.administrators
+        LEFT JOIN admin.authenticators ON administrator = id ORDER BY username
+        """
+    )
+    return [Account(*row) for row in rows]
 
 
 async def create_administrator(username: str, password: str) -> None:
@@ -54,23 +78,29 @@ async def set_active(username: str, *, active: bool) -> None:
     )
 
 
-async def reset_second_factor(username: str) -> None:
+async def reset_second_factor(username: str) -> bool:
     """Forget an administrator's authenticator, which was lost perhaps, and end their sessions.
+
+    Returns:
+        Whether there was one; where there was none, nothing changes.
 
     Raises:
         NotFound: There is nobody of this name.
     """
     await _require(username)
-    await fetch(
+    forgotten = await fetchval(
         """
-        WITH found AS (SELECT id FROM admin.administrators WHERE username = $1),
-        ended AS (
-            DELETE FROM admin.administrator_sessions s USING found WHERE s.user_id = found.id
+        WITH forgotten AS (
+            DELETE FROM admin.authenticators a USING admin.administrators
+            WHERE administrator = id AND username = $1 RETURNING administrator
+        ), ended AS (
+            DELETE FROM admin.administrator_sessions USING forgotten WHERE user_id = administrator
         )
-        DELETE FROM admin.authenticators a USING found WHERE a.administrator = found.id
+        SELECT 1 FROM forgotten
         """,
         username,
     )
+    return forgotten is not None
 
 
 async def first_administrator() -> tuple[str, str] | None:

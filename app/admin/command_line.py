@@ -1,15 +1,37 @@
 """The commands of `litestar admin`. Passwords are asked for, never taken from the command line."""
 
 import rich_click as click
+from rich.table import Table
 
-from app.admin.accounts import create_administrator, reset_second_factor, set_active, set_password
+from app.admin.accounts import (
+    Account,
+    administrators,
+    create_administrator,
+    reset_second_factor,
+    set_active,
+    set_password,
+)
 from app.admin.tables import SHORTEST_PASSWORD
-from app.database.terminal import with_database
+from app.database.terminal import console, with_database
+from app.settings import COMMAND
 
 
 @click.group(help="Who may sign in to the administrators' page.")
 def admin() -> None:
     """Hold the commands."""
+
+
+@admin.command("list", short_help="Show who may sign in, with what, and who did when.")
+def list_accounts() -> None:
+    """Show each administrator: last sign-in, since when a code is asked for, who is locked out.
+
+    Example: litestar admin list
+    """
+    found = with_database(administrators)
+    if not found:
+        click.echo(f"There is no administrator. Make one: {COMMAND} admin create-user NAME")
+        return
+    console().print(_table_of(found))
 
 
 @admin.command(short_help="Add an administrator.")
@@ -65,8 +87,23 @@ def reset_mfa(name: str) -> None:
 
     Example: litestar admin reset-mfa alice
     """
-    with_database(lambda: reset_second_factor(name))
-    click.echo(f"{name} signs in with the password alone.")
+    if with_database(lambda: reset_second_factor(name)):
+        click.echo(f"{name} signs in with the password alone.")
+    else:
+        click.echo(f"{name} has no authenticator: there was nothing to reset.")
+
+
+def _table_of(accounts: list[Account]) -> Table:
+    table = Table("name", "last signed in", "authenticator", "locked out")
+    for account in accounts:
+        since = account.authenticator_since
+        table.add_row(
+            account.name,
+            f"{account.last_login:%Y-%m-%d %H:%M}" if account.last_login else "never",
+            f"since {since:%Y-%m-%d}" if since else "none",
+            "no" if account.is_active else "yes",
+        )
+    return table
 
 
 def _asked_password() -> str:

@@ -67,6 +67,15 @@ async def is_enrolled(administrator: int) -> bool:
     return found is not None
 
 
+async def is_begun(administrator: int) -> bool:
+    """Tell whether somebody has an authenticator that has yet to show a code."""
+    found = await fetchval(
+        "SELECT 1 FROM admin.authenticators WHERE administrator = $1 AND confirmed_at IS NULL",
+        administrator,
+    )
+    return found is not None
+
+
 async def begin(administrator: int) -> str | None:
     """Make a new authenticator, which counts when it is confirmed.
 
@@ -247,8 +256,9 @@ class SetupPage(HTTPEndpoint):
         user = request.user.user
         codes = await confirm(user.id, code, request.cookies["id"], datetime.now(UTC))
         if codes is None:
-            error = "The code is wrong. Start again, and mind the clock of your device."
-            return await _page(request, status=422, error=error)
+            error = "The code is wrong. Type the newest one, and mind the clock of your device."
+            begun = await is_begun(user.id)
+            return await _page(request, status=422, error=error, begun=begun)
         return await _page(request, recovery_codes=codes)
 
     async def _remove(self, request: Request, password: str, code: str) -> HTMLResponse:

@@ -80,7 +80,8 @@ class Launch(CLIPlugin):
     """Runs around the server's life, once, in the process that starts its workers."""
 
     def on_cli_init(self, cli: "click.Group") -> None:
-        """Set our defaults for options of `litestar run`, which its plugin has added before."""
+        """Set our defaults for options of `litestar run`; offer nothing that can not work here."""
+        cli.commands.pop("sessions", None)  # of Litestar's own sessions, which are not used
         for option in cli.commands["run"].params:
             if option.name in RUN_DEFAULTS:
                 option.default = RUN_DEFAULTS[option.name]

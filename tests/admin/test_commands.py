@@ -2,12 +2,15 @@
 
 import asyncio
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
+from app.admin.accounts import create_administrator
 from app.admin.command_line import admin
 from app.admin.tables import Administrator
 from app.database.engine import DB, fetch, fetchval
+from app.ops.launch import Launch
 
 PASSWORD = "correct horse battery"
 
@@ -50,6 +53,48 @@ async def test_an_administrator_is_made_locked_out_and_let_in_again() -> None:
     await fetch("INSERT INTO admin.authenticators SELECT id, 'lost' FROM admin.administrators")
     assert (await run("reset-mfa", "dora")).output == "dora signs in with the password alone.\n"
     assert await fetchval("SELECT count(*) FROM admin.authenticators") == 0
+    again = await run("reset-mfa", "dora")
+    assert again.output == "dora has no authenticator: there was nothing to reset.\n"
+
+
+@pytest.mark.usefixtures("nobody")
+async def test_who_has_nothing_to_reset_stays_signed_in() -> None:
+    await create_administrator("dora", PASSWORD)
+    await fetch(
+        "INSERT INTO admin.administrator_sessions (token, user_id, expiry_date, max_expiry_date) "
+        "SELECT 'hers', id, now(), now() FROM admin.administrators"
+    )
+
+    await run("reset-mfa", "dora")
+
+    assert await fetchval("SELECT count(*) FROM admin.administrator_sessions") == 1
+
+
+@pytest.mark.usefixtures("nobody")
+async def test_the_list_tells_who_has_an_authenticator_and_who_is_locked_out() -> None:
+    empty = await run("list")
+    assert "There is no administrator." in empty.output
+
+    for name in ("dora", "carl"):
+        await create_administrator(name, PASSWORD)
+    await fetch(
+        """
+        INSERT INTO admin.authenticators (administrator, secret, confirmed_at)
+        SELECT id, 'any', '2026-05-04T10:00Z' FROM admin.administrators WHERE username = 'dora'
+        """
+    )
+    assert await Administrator.login("dora", PASSWORD)
+    await run("lock-out", "carl")
+
+    carl, dora = [
+        [cell.strip() for cell in line.strip("│").split("│")]
+        for line in (await run("list")).output.splitlines()
+        if line.startswith("│")
+    ]
+
+    assert carl == ["carl", "never", "none", "yes"]
+    assert (dora[0], dora[2:]) == ("dora", ["since 2026-05-04", "no"])
+    assert dora[1].startswith("20")
 
 
 @pytest.mark.usefixtures("nobody")
@@ -73,3 +118,11 @@ async def test_what_is_wrong_is_said_and_changes_nothing(
     assert answer.exit_code != 0
     assert said in answer.output
     assert await fetchval("SELECT count(*) FROM admin.administrators") == 0
+
+
+def test_commands_that_can_not_work_are_not_offered() -> None:
+    group = click.Group(commands={"run": click.Command("run"), "sessions": click.Group()})
+
+    Launch().on_cli_init(group)
+
+    assert list(group.commands) == ["run"]

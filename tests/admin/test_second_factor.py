@@ -196,6 +196,23 @@ async def test_an_authenticator_counts_when_a_code_of_it_was_given_back(
     assert (await step(staff, "nonsense")).status_code == 400
 
 
+async def test_a_mistyped_code_keeps_what_was_scanned_and_shows_it_to_nobody(
+    staff: httpx.AsyncClient,
+) -> None:
+    assert "Your password" in (await step(staff, "confirm", code="000000")).text
+    started = await step(staff, "start", password=PASSWORD)
+    [secret] = re.findall(r"<code>([A-Z2-7]{32})</code>", started.text)
+
+    mistyped = await step(staff, "confirm", code="000000")
+
+    assert mistyped.status_code == 422
+    assert 'inputmode="numeric"' in mistyped.text
+    assert secret not in mistyped.text
+    assert "svg" not in mistyped.text.partition("<main>")[2]
+    confirmed = await step(staff, "confirm", code=code_at(secret))
+    assert "recovery codes" in confirmed.text
+
+
 async def test_setting_up_signs_out_every_other_browser(staff: httpx.AsyncClient) -> None:
     await fetch(
         "INSERT INTO admin.administrator_sessions (token, user_id, expiry_date, max_expiry_date) "
