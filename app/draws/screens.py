@@ -8,6 +8,7 @@ from urllib.parse import quote
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
+from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from app.draws.guards import may_read, provide_draws
 from app.draws.reading import Readable, require_draw
@@ -33,9 +34,27 @@ def verify_page(
 
 
 @get("/rooms/{room_id:str}/draws/{number:int}", include_in_schema=False, sync_to_thread=False)
-def draw_page(room_id: FromPath[str], number: FromPath[int]) -> Response[bytes]:
-    """Send the page that shows a draw to an audience; the page asks whether there is one."""
-    _require_sense(room_id, number)
+def draw_page(
+    request: Request[Any, Any, Any],
+    room_id: FromPath[str],
+    number: FromPath[int],
+    language: Annotated[str | None, QueryParameter(name="language")] = None,  # noqa: ARG001 - the page reads it
+) -> Response[bytes]:
+    """Send the page that shows a draw to an audience; the page asks whether there is one.
+
+    Where there can be none, browsers get the page as well, which leads on.
+
+    Raises:
+        NotFound: There can be no such draw, and the client wants no page.
+    """
+    try:
+        _require_sense(room_id, number)
+    except NotFound:
+        if "text/html" not in request.headers.get("Accept", "").lower():
+            raise
+        page = _page("draw")
+        page.status_code = HTTP_404_NOT_FOUND
+        return page
     return _page("draw")
 
 
