@@ -75,6 +75,9 @@ from app.sign_in.page import sign_in_page
 from app.sockets.mount import Sockets
 from app.users.controller import UserController, export_oneself
 from app.web.pages import web_pages
+from app.webhooks.controller import WebhookController, pull_events
+from app.webhooks.delivering import delivering
+from app.webhooks.description import sent_to_apps
 from app.winners.controller import WinnerController, export_winners
 from tasks.commands import TaskCommands
 from tasks.schedule import jobs
@@ -93,6 +96,8 @@ ENDPOINTS = (
     UserController,
     export_oneself,
     AppController,
+    WebhookController,
+    pull_events,
     RoomController,
     ParticipantController,
     RoomInvitationController,
@@ -121,7 +126,7 @@ NO_ICON = '<link rel="icon" href="data:,">'
 """The page's own would come from elsewhere."""
 TAGS = (
     *("auth", "users", "apps", "rooms", "participants", "invitations", "prizes", "winners"),
-    *("draws", "quiz", "events"),
+    *("draws", "quiz", "events", "webhooks"),
 )
 """The parts of the API page, in its order."""
 
@@ -236,7 +241,14 @@ async def database_pool(app: Litestar) -> AsyncIterator[None]:
     follow_lifeline()
     await DB.start_connection_pool(serving=True)
     try:
-        async with hearing() as listener, sampled(), following_log(), moving(), sending_at_once():
+        async with (
+            hearing() as listener,
+            sampled(),
+            following_log(),
+            moving(),
+            sending_at_once(),
+            delivering(),
+        ):
             app.state.checks["listener"] = health.hearing(listener)
             yield
     finally:
@@ -310,7 +322,7 @@ def _openapi() -> openapi.Config:
         use_handler_docstrings=True,
         components=Components(security_schemes=schemes),
         tags=[Tag(name=name) for name in TAGS],
-        webhooks=webhooks(),
+        webhooks={**webhooks(), **sent_to_apps()},
         servers=[Server(url=settings().public_path or "/")],
         render_plugins=[
             ApiPage(

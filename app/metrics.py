@@ -51,3 +51,9 @@ STREAMS = Gauge(
     "event_platform_streams", "Clients that follow events.", multiprocess_mode="livesum"
 )
 MAILS = Counter("event_platform_mails", "What became of attempts to send mails.", ("outcome",))
+WEBHOOK_DELIVERIES = Counter(
+    "event_platform_webhook_deliveries", "What became of attempts to tell apps.", ("outcome",)
+)
+WEBHOOKS_DISABLED = Counter(
+    "event_platform_webhooks_disabled", "Endpoints to which nothing is sent any more.", ("reason",)
+)

@@ -334,13 +334,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sets it up), `required` (nobody does anything else before)."""
 
     ADMIN_MFA_KEY: tuple[str, ...] = (DEVELOPMENT_SECRET,)
-    """Secrets that the authenticators are encrypted with, separated by commas: the first encrypts,
-    all decrypt. At least 32 bytes each in production."""
+    """Secrets that the authenticators and the secrets of webhooks are encrypted with, separated by
+    commas: the first encrypts, all decrypt. At least 32 bytes each in production."""
 
     @property
     def in_production(self) -> bool:
         """Whether this is the production environment."""
         return self.ENVIRONMENT is Environment.PRODUCTION
+
+    @property
+    def encrypts(self) -> bool:
+        """Whether ADMIN_MFA_KEY is one of this server's own, which keeps secrets."""
+        return not (self.in_production and EXAMPLE_SECRETS.intersection(self.ADMIN_MFA_KEY))
 
     @property
     def limits_rates(self) -> bool:
@@ -580,7 +585,7 @@ def _refuse_insecure(loaded: Settings, given: Mapping[str, Any]) -> None:
     if loaded.DATABASE_URL is None:
         faults.append("DATABASE_URL is missing.")
     faults += _faults_of_secret("JWT_SECRET", loaded.JWT_SECRET, given)
-    if loaded.ADMIN_MFA is not SecondFactor.OFF:
+    if loaded.ADMIN_MFA is not SecondFactor.OFF or "ADMIN_MFA_KEY" in given:
         faults += _faults_of_secret("ADMIN_MFA_KEY", loaded.ADMIN_MFA_KEY, given)
     if not (loaded.ALLOW_HTTP or loaded.serves_https):
         faults.append(

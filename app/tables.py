@@ -8,6 +8,7 @@ from enum import StrEnum
 from piccolo.columns import (
     JSON,
     JSONB,
+    Array,
     BigInt,
     Boolean,
     Bytea,
@@ -67,6 +68,25 @@ class TaskOutcome(StrEnum):
     """Its server was shut down; another goes on."""
     ABANDONED = "ABANDONED"
     """Its server died; found by the one that goes on."""
+
+
+class DisabledReason(StrEnum):
+    """Why nothing is sent to an endpoint."""
+
+    ASKED = "ASKED"
+    """The app, or an administrator, wants it so."""
+    GONE = "GONE"
+    """It has answered 410."""
+    FAILING = "FAILING"
+    """Nothing could be delivered for days."""
+
+
+class DeliveryStatus(StrEnum):
+    """What has become of an event that is sent to an endpoint."""
+
+    PENDING = "PENDING"
+    DELIVERED = "DELIVERED"
+    FAILED = "FAILED"
 
 
 class MailStatus(StrEnum):
@@ -620,6 +640,59 @@ class MailStop(CamelCaseTable, tablename="mail_stops"):
     createdAt = Moment()
 
 
+class Webhook(CamelCaseTable, tablename="webhooks"):
+    """Where an app is told what happens in the rooms that run it."""
+
+    id = Text(primary_key=True, default=new_id)
+    appId = ForeignKey(App, target_column="appId", null=False)
+    url = Text(default=REQUIRED)
+    types = Array(Text(), default=list, help_text="The events that are sent; none named: all.")
+    secret = Text(default=REQUIRED, secret=True, help_text="Encrypted.")
+    formerSecret = Text(null=True, default=None, secret=True, help_text="Encrypted.")
+    formerUntil = Moment(
+        null=True, default=None, help_text="Until when the former secret signs, too."
+    )
+    failingSince = Moment(
+        null=True, default=None, help_text="Since when nothing could be delivered."
+    )
+    disabledAt = Moment(null=True, default=None, help_text="Since when nothing is sent.")
+    disabledReason = Text(null=True, default=None, help_text="A DisabledReason.")
+    createdAt = Moment()
+
+    @classmethod
+    def get_readable(cls) -> Readable:
+        """Show endpoints by their address."""
+        return Readable(template="%s", columns=[cls.url])
+
+
+class WebhookDelivery(CamelCaseTable, tablename="webhook_deliveries"):
+    """An event that is sent to an endpoint; the only one of it, however often it is tried."""
+
+    id = Text(primary_key=True, default=REQUIRED)
+    webhookId = ForeignKey(Webhook, null=False)
+    eventId = Text(default=REQUIRED, help_text="What `webhook-id` says.")
+    type = Text(default=REQUIRED)
+    occurredAt = Moment(default=REQUIRED)
+    data = JSONB(default=REQUIRED, help_text="Ids alone.")
+    status = Text(default=REQUIRED, help_text="A DeliveryStatus.")
+    attempts = Integer(default=0)
+    nextAttemptAt = Moment()
+    claimedUntil = Moment(
+        null=True, default=None, help_text="While somebody is sending it; renewed meanwhile."
+    )
+    lastStatus = Integer(null=True, default=None, help_text="Of the endpoint's last answer.")
+    lastError = Text(null=True, default=None, help_text="Why it was not delivered, or not yet.")
+    deliveredAt = Moment(null=True, default=None)
+    createdAt = Moment()
+
+
+class WebhookCursor(Table, tablename="webhook_cursor"):
+    """How far the log was read for endpoints: one row."""
+
+    id = Integer(primary_key=True, default=REQUIRED)
+    position = BigInt(default=REQUIRED)
+
+
 TABLES = (
     User,
     Identity,
@@ -648,5 +721,8 @@ TABLES = (
     EventTicket,
     Mail,
     MailStop,
+    Webhook,
+    WebhookDelivery,
+    WebhookCursor,
 )
 """Parents before children."""

@@ -121,6 +121,15 @@ JOBS = (
         (Deletion("idempotency_keys", "expiresAt"),),
     ),
     Job("cleanup-events", "50 2 * * *", (Forgetting(),)),
+    Job(
+        "cleanup-deliveries",
+        "52 2 * * *",
+        (
+            Deletion(
+                "webhook_deliveries", "createdAt", only="status <> 'PENDING'", days="EVENT_DAYS"
+            ),
+        ),
+    ),
     Job("cleanup-mails", "55 2 * * *", (Deletion("mails", "createdAt", days="MAIL_DAYS"),)),
     Job(ERASE_DELETED, "10 3 * * *", (Erasing(),)),
     Job(FORGET_PEOPLE, "20 3 * * *", (ForgettingRooms(),)),

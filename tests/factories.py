@@ -8,15 +8,17 @@ import asyncpg
 
 from app.auth.sessions import Device, TokenPair, open_session
 from app.auth.tokens import token_hash
-from app.database.engine import fetchrow, fetchval, jsonb
+from app.database.engine import fetch, fetchrow, fetchval, jsonb
 from app.database.ids import new_id
 from app.database.seed import LOTTERY
 from app.draws.announcing import announce
 from app.draws.closing import close
 from app.draws.drawing import draw as draw_winners
 from app.draws.schemas import AnnouncementInput
+from app.encryption import encrypted
 from app.participants.service import staff_membership
 from app.tables import DrawStatus
+from app.webhooks.signing import written_secret
 
 SETTINGS = {"ticketCount": 100, "drawDate": "2026-12-31T23:00:00Z"}
 """Room settings that the lottery's schema accepts."""
@@ -89,6 +91,36 @@ async def released_app(*versions: str) -> asyncpg.Record:
         manifestVersion=present["version"],
         manifestHistory=jsonb(earlier),
     )
+
+
+async def webhook(app_id: str, **values: Any) -> asyncpg.Record:
+    defaults = {
+        "id": new_id(),
+        "appId": app_id,
+        "url": "https://example.org/hooks",
+        "secret": encrypted(written_secret(secrets.token_bytes(32))),
+    }
+    return await insert("webhooks", **{**defaults, **values})
+
+
+async def delivery(webhook: asyncpg.Record, **values: Any) -> asyncpg.Record:
+    """Fail to deliver something."""
+    defaults = {
+        "id": new_id(),
+        "webhookId": webhook["id"],
+        "eventId": new_id(),
+        "type": "winner.awarded",
+        "occurredAt": now(),
+        "data": jsonb({"roomId": new_id(), "winnerId": new_id()}),
+        "status": "FAILED",
+        "attempts": 10,
+    }
+    return await insert("webhook_deliveries", **{**defaults, **values})
+
+
+async def begun_log() -> None:
+    """Begin the log of events, as the first server does."""
+    await fetch("INSERT INTO event_log (id, epoch) VALUES (1, 'abc') ON CONFLICT DO NOTHING")
 
 
 async def room(

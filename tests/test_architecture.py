@@ -32,7 +32,7 @@ LEVELS = [
     {"claims"},
     {"mails"},
     {"events", "invitations", "sign_in"},
-    {"sockets"},
+    {"sockets", "webhooks"},
     {"web"},
 ]
 PURE = {
@@ -56,6 +56,9 @@ PURE = {
     "app.rooms.lifecycle",
     "app.rounds.questions",
     "app.visible_text",
+    "app.webhooks.addresses",
+    "app.webhooks.retrying",
+    "app.webhooks.signing",
 }
 STEPS = {
     "app.draws.announcing",
@@ -71,7 +74,7 @@ STEPS = {
     "app.rounds.quizzes",
 }
 """They stand in a service's place."""
-ENUMS = {"ClaimStatus", "DrawStatus", "ParticipantRole", "RoomStatus"}
+ENUMS = {"ClaimStatus", "DeliveryStatus", "DrawStatus", "ParticipantRole", "RoomStatus"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -218,6 +218,24 @@ ELSEWHERE = [
     Endpoint(
         "POST", "/apps/{app}/versions/{version}/deprecate", PLATFORM, {"reason": "Counts twice."}
     ),
+    Endpoint("GET", "/apps/{app}/webhooks", PLATFORM),
+    Endpoint(
+        "POST", "/apps/{app}/webhooks", PLATFORM, {"url": "https://example.org/"}, success=201
+    ),
+    Endpoint("GET", "/apps/{app}/webhooks/{webhook}", PLATFORM),
+    Endpoint("PATCH", "/apps/{app}/webhooks/{webhook}", PLATFORM, {"isActive": False}),
+    Endpoint("DELETE", "/apps/{app}/webhooks/{webhook}", PLATFORM),
+    Endpoint("POST", "/apps/{app}/webhooks/{webhook}/rotate", PLATFORM, success=201),
+    Endpoint("POST", "/apps/{app}/webhooks/{webhook}/test", PLATFORM, success=201),
+    Endpoint("GET", "/apps/{app}/webhooks/{webhook}/deliveries", PLATFORM),
+    Endpoint("POST", "/apps/{app}/webhooks/{webhook}/deliveries/{delivery}/redeliver", PLATFORM),
+    Endpoint(
+        "POST",
+        "/apps/{app}/webhooks/{webhook}/recover",
+        PLATFORM,
+        {"since": "2026-01-01T00:00:00Z"},
+    ),
+    Endpoint("GET", "/apps/{app}/events", PLATFORM),
     Endpoint("POST", "/auth/login", EVERYBODY, {"email": "{demo}", "password": "password123"}),
     Endpoint("POST", "/auth/email/code", EVERYBODY, {"email": "{demo}"}, success=202),
     Endpoint(
@@ -318,6 +336,8 @@ async def scene(
         stranger["id"], stranger["email"], Device(None, None), factories.now()
     )
     headers = await factories.bearer(asker)
+    webhook = await factories.webhook(room["appId"])
+    await factories.begun_log()
     challenge = await codes.renew(stranger["email"])
     if draw is not None:
         await factories.draw(room["id"], draw)
@@ -332,6 +352,8 @@ async def scene(
         "app": room["appId"],
         "spare_app": (await factories.app())["appId"],
         "version": "1.0.0",
+        "webhook": webhook["id"],
+        "delivery": (await factories.delivery(webhook))["id"],
         "fresh": new_id(),
         **await invited(room),
         "stranger": stranger["id"],

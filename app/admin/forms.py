@@ -18,13 +18,14 @@ from app.applications.publishing import change_app, deprecate_version, register_
 from app.applications.schemas import AppChange, AppInput, DeprecationInput
 from app.auth.schemas import Revocation
 from app.auth.sessions import revoke_person
-from app.database.engine import fetch, fetchval
+from app.database.engine import fetch, fetchrow, fetchval
 from app.email_addresses import canonical_address, searched_address
 from app.errors import AppError, Conflict, NotFound, ValidationFailed
 from app.http.bodies import decode_any, decode_body
 from app.settings import settings
 from app.users.erasing import erase_user
 from app.users.service import set_platform_administrator
+from app.webhooks.service import Change, change_webhook, redeliver
 from tasks import runs
 from tasks.schedule import JOBS, jobs
 
@@ -50,6 +51,19 @@ class VersionDeprecation(BaseModel):
     appId: str = Field(title="App id")
     version: str = Field(title="Version")
     reason: str = Field(title="Reason")
+
+
+class WebhookOpening(BaseModel):
+    """Whether anything is sent to an endpoint."""
+
+    id: str = Field(title="Webhook id")
+    isActive: bool = Field(title="Is told what happens", default=False)
+
+
+class DeliveryName(BaseModel):
+    """Something that was sent to an endpoint."""
+
+    id: str = Field(title="Delivery id")
 
 
 class PersonAndReason(BaseModel):
@@ -129,6 +143,28 @@ async def revoke_sessions(request: Request, data: PersonAndReason) -> str:
     async with recorded(_actor(request), "revoke sessions"):
         ended = await revoke_person(user_id, revoked_by=_actor(request), reason=body.reason)
     return f"{ended} session(s) of {email} ended."
+
+
+async def open_webhook(request: Request, data: WebhookOpening) -> str:
+    """Disable an endpoint of an app, or enable it again."""
+    app_id = await fetchval('SELECT "appId" FROM webhooks WHERE id = $1', data.id)
+    change = Change(is_active=data.isActive)
+    await change_webhook(_actor(request), str(app_id), data.id, change)
+    return f"{data.id} is {'told what happens' if data.isActive else 'disabled'}."
+
+
+async def redeliver_event(request: Request, data: DeliveryName) -> str:
+    """Send something to an endpoint again."""
+    place = await fetchrow(
+        'SELECT w.id, w."appId" FROM webhook_deliveries d JOIN webhooks w ON w.id = d."webhookId" '
+        "WHERE d.id = $1",
+        data.id,
+    )
+    if place is None:
+        raise NotFound("There is no such delivery.")
+    async with recorded(_actor(request), "redeliver"):
+        row = await redeliver(place["appId"], place["id"], data.id)
+    return f"{row['type']} is sent again."
 
 
 async def administrate(request: Request, data: Administratorship) -> str:
@@ -219,6 +255,8 @@ FORMS = [
     FormConfig("Publish a version", AppRegistration, publish, "Greater than any before.", APPS),
     FormConfig("Deprecate a version", VersionDeprecation, deprecate, "No new rooms on it.", APPS),
     FormConfig("Rotate a secret", AppName, rotate_secret, "The old one is worth nothing.", APPS),
+    FormConfig("Webhook", WebhookOpening, open_webhook, "Disable it, or enable it again.", APPS),
+    FormConfig("Redeliver", DeliveryName, redeliver_event, "To a webhook, with its id.", APPS),
     FormConfig("Revoke sessions", PersonAndReason, revoke_sessions, "Signs out at once.", PEOPLE),
     FormConfig("Platform administrator", Administratorship, administrate, None, PEOPLE),
     FormConfig("Erase a person", Erasure, erase, "For good: nothing brings it back.", PEOPLE),

@@ -5,15 +5,12 @@ code of it was given back, a code is taken once, guessing is limited (see `attem
 recovery codes are so long that their plain SHA-256 keeps them, which stops nobody else's request.
 """
 
-import base64
-import hashlib
 import secrets
 from datetime import UTC, datetime
 from typing import Any
 
 import pyotp
 import segno
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from piccolo.apps.user.tables import BaseUser
 from piccolo_api.mfa.recovery_codes import generate_recovery_code
 from starlette.datastructures import Headers
@@ -27,6 +24,7 @@ from app.admin.pages import templates
 from app.admin.tables import Administrator
 from app.auth.tokens import token_hash
 from app.database.engine import fetch, fetchrow, fetchval
+from app.encryption import decrypted, encrypted, renewed
 from app.settings import SecondFactor, settings
 
 ISSUER = "Event Platform"
@@ -90,7 +88,7 @@ async def begin(administrator: int) -> str | None:
         WHERE a.confirmed_at IS NULL RETURNING 1
         """,
         administrator,
-        _cipher().encrypt(secret.encode()).decode(),
+        encrypted(secret),
     )
     return secret if made else None
 
@@ -170,11 +168,10 @@ async def _take_recovery_code(administrator: int, code: str) -> bool:
     return taken is not None
 
 
-def _step_of(encrypted: str, code: str, now: datetime) -> int | None:
+def _step_of(of_authenticator: str, code: str, now: datetime) -> int | None:
     """Return the step of 30 seconds in which a code was shown: this one, the last or the next."""
-    try:
-        secret = _cipher().decrypt(encrypted.encode()).decode()
-    except InvalidToken:  # ADMIN_MFA_KEY is another; `litestar admin reset-mfa` helps
+    secret = decrypted(of_authenticator)
+    if secret is None:  # ADMIN_MFA_KEY is another; `litestar admin reset-mfa` helps
         return None
     present = int(now.timestamp()) // STEP_SECONDS
     shown = {
@@ -188,7 +185,7 @@ def _step_of(encrypted: str, code: str, now: datetime) -> int | None:
     return max(matching, default=None)
 
 
-async def _take_step(administrator: int, encrypted: str, step: int) -> bool:
+async def _take_step(administrator: int, secret: str, step: int) -> bool:
     """Take the code of a step, if none of it or of a later one was taken; renew the encryption."""
     taken = await fetchval(
         """
@@ -197,15 +194,10 @@ async def _take_step(administrator: int, encrypted: str, step: int) -> bool:
         """,
         administrator,
         step,
-        _cipher().rotate(encrypted.encode()).decode(),
-        encrypted,
+        renewed(secret),
+        secret,
     )
     return taken is not None
-
-
-def _cipher() -> MultiFernet:
-    keys = (hashlib.sha256(key.encode()).digest() for key in settings().ADMIN_MFA_KEY)
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
 
 async def remove(administrator: int) -> None:

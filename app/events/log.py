@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import asyncpg
 import msgspec
 
-from app.database.engine import fetch, fetch_shared
-from app.errors import ValidationFailed
+from app.database.engine import fetch, fetch_shared, fetchrow
+from app.errors import ServiceUnavailable, ValidationFailed
 
 MOST_READ = 200
 """Events that one statement reads."""
@@ -63,6 +63,18 @@ async def end_of_log(connection: asyncpg.Connection) -> Place:
             secrets.token_hex(EPOCH_BYTES),
         )
         return await end_of_log(connection)
+    return Place(row["epoch"], row["position"])
+
+
+async def last_place() -> Place:
+    """Find the end of the log, for who asks now and then.
+
+    Raises:
+        ServiceUnavailable: Nobody has begun the log yet.
+    """
+    row = await fetchrow(_STATE)
+    if row is None:
+        raise ServiceUnavailable
     return Place(row["epoch"], row["position"])
 
 

@@ -534,7 +534,9 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
         constraints={"room_counts_pkey": "PRIMARY KEY (slot)"},
     )
     expected.tables.update(event_tables())
-    expected.tables.update({**mail_tables(), "invitations": expected_invitations()})
+    expected.tables.update(
+        {**mail_tables(), **webhook_tables(), "invitations": expected_invitations()}
+    )
     expect_privacy(expected.tables)
     expect_guests(users, expected.tables["rooms"])
     expected.tables["task_runs"] = expected_task_runs()
@@ -611,6 +613,7 @@ async def test_all_migrations_give_the_target_schema(bare_database: str) -> None
 
 OF_OURS = (
     *("draws", "draw_entrants", "draw_claims", "quizzes", "rounds", "answers", "invitations"),
+    "webhooks",
 )
 """Tables that we added, with triggers."""
 
@@ -836,6 +839,86 @@ def mail_tables() -> dict[str, Table]:
                     "CHECK ((kind = ANY (ARRAY['decision'::text, 'invitation'::text, "
                     "'reminder'::text, 'you-won'::text])))"
                 ),
+            },
+        ),
+    }
+
+
+def webhook_tables() -> dict[str, Table]:
+    number = Column("integer", default="0")
+    return {
+        "webhooks": Table(
+            columns={
+                **{name: text() for name in ("id", "appId", "url", "secret")},
+                "types": Column("text[]", default="'{}'::text[]"),
+                **dict.fromkeys(("formerSecret", "disabledReason"), TEXT_OR_NULL),
+                **dict.fromkeys(("formerUntil", "failingSince", "disabledAt"), TIME_OR_NULL),
+                "createdAt": time(default=NOW),
+            },
+            indexes={"webhooks_appId_createdAt_id_idx": 'btree ("appId", "createdAt", id)'},
+            constraints={
+                "webhooks_pkey": "PRIMARY KEY (id)",
+                "webhooks_appId_fkey": (
+                    'FOREIGN KEY ("appId") REFERENCES apps("appId") '
+                    "ON UPDATE CASCADE ON DELETE CASCADE"
+                ),
+                "webhooks_formerSecret_check": (
+                    'CHECK ((("formerSecret" IS NULL) = ("formerUntil" IS NULL)))'
+                ),
+                "webhooks_disabledReason_check": (
+                    'CHECK (("disabledReason" = ANY '
+                    "(ARRAY['ASKED'::text, 'GONE'::text, 'FAILING'::text])))"
+                ),
+            },
+        ),
+        "webhook_deliveries": Table(
+            columns={
+                **{name: text() for name in ("id", "webhookId", "eventId", "type")},
+                "occurredAt": time(),
+                "data": Column("jsonb"),
+                "status": text(default="'PENDING'::text"),
+                "attempts": number,
+                "nextAttemptAt": time(default=NOW),
+                "claimedUntil": TIME_OR_NULL,
+                "lastStatus": Column("integer", nullable=True),
+                "lastError": TEXT_OR_NULL,
+                "deliveredAt": TIME_OR_NULL,
+                "createdAt": time(default=NOW),
+            },
+            indexes={
+                "webhook_deliveries_webhookId_eventId_key": (
+                    'UNIQUE btree ("webhookId", "eventId")'
+                ),
+                "webhook_deliveries_webhookId_createdAt_id_idx": (
+                    'btree ("webhookId", "createdAt", id)'
+                ),
+                "webhook_deliveries_webhookId_status_createdAt_id_idx": (
+                    'btree ("webhookId", status, "createdAt", id)'
+                ),
+                "webhook_deliveries_createdAt_idx": 'btree ("createdAt")',
+                "webhook_deliveries_webhookId_nextAttemptAt_idx": (
+                    'btree ("webhookId", "nextAttemptAt") WHERE (status = \'PENDING\'::text)'
+                ),
+                "webhook_deliveries_claimed_idx": (
+                    'btree ("webhookId") WHERE ("claimedUntil" IS NOT NULL)'
+                ),
+            },
+            constraints={
+                "webhook_deliveries_pkey": "PRIMARY KEY (id)",
+                "webhook_deliveries_webhookId_fkey": reference("webhookId", "webhooks"),
+                "webhook_deliveries_status_check": (
+                    "CHECK ((status = ANY "
+                    "(ARRAY['PENDING'::text, 'DELIVERED'::text, 'FAILED'::text])))"
+                ),
+                "webhook_deliveries_attempts_check": "CHECK ((attempts >= 0))",
+            },
+        ),
+        "webhook_cursor": Table(
+            columns={"id": Column("integer"), "position": Column("bigint")},
+            indexes={},
+            constraints={
+                "webhook_cursor_pkey": "PRIMARY KEY (id)",
+                "webhook_cursor_id_check": "CHECK ((id = 1))",
             },
         ),
     }

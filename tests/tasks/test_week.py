@@ -37,6 +37,7 @@ EXPECTED = {
     "cleanup-task-runs": [on(day, 2, 20) for day in range(15, 23)],
     "cleanup-idempotency-keys": [on(day, 2, 40) for day in range(15, 23)],
     "cleanup-events": [on(day, 2, 50) for day in range(15, 23)],
+    "cleanup-deliveries": [on(day, 2, 52) for day in range(15, 23)],
     "cleanup-mails": [on(day, 2, 55) for day in range(15, 23)],
     "erase-deleted-people": [on(day, 3, 10) for day in range(15, 23)],
     "forget-people": [on(day, 3, 20) for day in range(15, 23)],
