@@ -153,6 +153,7 @@ IN_THE_ROOM = {
     "GET /rooms/{room_id}/rounds/{round_id}/answers/{answer_id}",
 }
 ELSEWHERE = {
+    "GET /auth/ways",
     "GET /auth/{provider}",
     "GET /auth/{provider}/url",
     "GET /auth/{provider}/callback",

@@ -95,20 +95,126 @@ async def test_what_failed_at_a_provider_is_told_in_words(page: Page) -> None:
     await expect(page.get_by_role("alert")).to_contain_text("Verify it there")
 
 
-async def test_a_room_is_opened_from_what_its_app_asks(page: Page) -> None:
+async def open_room(page: Page, name: str) -> None:
+    """Open a lottery as Alice, with three people in it."""
     await sign_in(page, "alice@example.com")
     await page.get_by_role("link", name="Open a room").click()
-    await page.get_by_role("textbox", name="Name").fill("Friday")
+    await page.get_by_role("textbox", name="Name").fill(name)
     await page.get_by_label("Draw date").fill("2030-01-01T18:00")
     await page.get_by_label("Ticket count").fill("300")
     await page.get_by_role("button", name="Open it").click()
-    await expect(page.get_by_role("heading", name="Friday")).to_be_visible()
+    await expect(page.get_by_role("heading", name=name)).to_be_visible()
     await page.get_by_role("button", name="Open the room").click()
     await expect(page.locator(".status")).to_have_text("open")
-    await page.get_by_role("navigation", name="Parts of the room").get_by_text("People").click()
-    await page.get_by_label("E-mail address").fill("erin@example.com")
-    await page.get_by_role("button", name="Add somebody").click()
-    await expect(page.get_by_text("erin@example.com")).to_be_visible()
+    await tab(page, "People")
+    for person in ("Erin Young", "Farid Zand", "Grace Wu"):
+        address = f"{person.split()[0].lower()}@example.com"
+        await page.get_by_label("E-mail address").fill(address)
+        await page.get_by_role("textbox", name="Name").fill(person)
+        await page.get_by_role("button", name="Add somebody").click()
+        await expect(page.get_by_text(address)).to_be_visible()
+
+
+async def tab(page: Page, name: str) -> None:
+    await page.get_by_role("navigation", name="Parts of the room").get_by_text(name).click()
+
+
+async def add_prize(page: Page, name: str, quantity: int, days: str = "") -> None:
+    await tab(page, "Prizes")
+    form = page.locator("section", has=page.get_by_role("heading", name="Add a prize"))
+    await form.get_by_label("What it is").fill(name)
+    await form.get_by_label("How many").fill(str(quantity))
+    await form.get_by_label("Days to claim it in").fill(days)
+    await form.get_by_role("button", name="Add a prize").click()
+    await expect(page.get_by_text(f"{quantity} of {quantity} left")).to_be_visible()
+
+
+async def test_an_organizer_draws_with_dice_and_sees_to_what_follows(page: Page) -> None:
+    await open_room(page, "Friday")
+    await add_prize(page, "Headphones", 1, days="7")
+    await tab(page, "Draw")
+    await page.get_by_label("Dice that you will throw").fill("2")
+    await page.get_by_label("How many are in line").fill("1")
+    await page.get_by_role("button", name="Announce a draw").click()
+    await page.get_by_role("button", name="Close it").click()
+    await expect(page.get_by_text("3 people take part")).to_be_visible()
+    await page.reload()  # A closed laptop loses nothing.
+    await page.get_by_label("2 dice, thrown before").fill("77")
+    await page.get_by_role("button", name="Draw the winners").click()
+    await expect(page.get_by_role("alert")).to_be_visible()
+    await page.get_by_label("2 dice, thrown before").fill("3 6")
+    await page.get_by_role("button", name="Draw the winners").click()
+    await expect(page.get_by_text("has to claim it")).to_be_visible()
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Save the evidence (ZIP)").click()
+    assert (await download.value).suggested_filename == "draw-1.zip"
+
+    first = await page.locator("ol > li b").text_content()
+    await tab(page, "Winners")
+    await page.get_by_role("button", name="They do not want it").click()
+    await page.get_by_role("group").get_by_role("button", name="They do not want it").click()
+    await expect(page.locator(".rows")).not_to_contain_text(str(first))
+    await page.get_by_role("button", name="They take it").click()
+    await expect(page.get_by_text("has taken it")).to_be_visible()
+    second = await page.locator(".rows b").text_content()
+    await page.get_by_role("button", name="Take it back").click()
+    await page.get_by_role("group").get_by_role("button", name="Take it back").click()
+    await expect(page.get_by_text("Nobody has won anything yet.")).to_be_visible()
+
+    await tab(page, "Draw")
+    await page.get_by_role("button", name="Draw this again").click()
+    redraw = page.locator("section", has=page.get_by_role("heading", name="Draw 2"))
+    await expect(redraw).to_contain_text("draws again what was taken back")
+    await expect(redraw).to_contain_text("2 dice, thrown before everybody's eyes")
+    await redraw.get_by_role("button", name="Close it").click()
+    await redraw.get_by_label("2 dice, thrown before").fill("11")
+    await redraw.get_by_role("button", name="Draw the winners").click()
+    await expect(redraw).to_contain_text(f"Draws again what {second} had won")
+    await expect(redraw.locator("ol > li b")).not_to_have_text(str(second))
+
+
+async def test_prizes_are_changed_and_awarded_by_hand(page: Page) -> None:
+    await open_room(page, "Monday")
+    await add_prize(page, "Mug", 2)
+    await page.get_by_role("button", name="Change").click()
+    form = page.locator("li form")
+    await form.get_by_label("How many").fill("1")
+    await form.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("1 of 1 left")).to_be_visible()
+    await tab(page, "Winners")
+    await page.get_by_label("Who").select_option(label="Grace Wu")
+    await page.get_by_label("What").select_option(label="Mug")
+    await page.get_by_role("button", name="Award by hand").click()
+    await expect(page.locator(".rows")).to_contain_text("Grace Wu")
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Winners (CSV)").click()
+    assert "Grace Wu" in (await (await download.value).path()).read_text()
+    await tab(page, "Prizes")
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("group").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Revoke the wins first")
+
+
+async def test_who_joins_sees_what_they_won_and_takes_it(
+    page: Page, browser: Browser, server: Server
+) -> None:
+    await open_room(page, "Tuesday")
+    await add_prize(page, "Tea", 1, days="3")
+    context = await browser.new_context(base_url=server.url, viewport=PHONE, locale="en-GB")
+    phone = await context.new_page()
+    await sign_in(phone, "diana@example.com")
+    await phone.goto(page.url.removesuffix("/prizes"))
+    await phone.get_by_role("button", name="Take part").click()
+    await expect(phone.get_by_text("You are in this room: participant.")).to_be_visible()
+    await tab(page, "Winners")
+    await expect(page.get_by_label("Who").locator("option", has_text="Diana")).to_have_count(1)
+    await page.get_by_label("Who").select_option(label="Diana Martinez")
+    await page.get_by_label("What").select_option(label="Tea")
+    await page.get_by_role("button", name="Award by hand").click()
+    await phone.get_by_role("button", name="I take it").click()
+    await expect(phone.get_by_text("It is yours.")).to_be_visible()
+    await expect(page.get_by_text("has taken it")).to_be_visible()
+    await context.close()
 
 
 async def test_the_page_speaks_russian(browser: Browser, server: Server) -> None:
