@@ -154,6 +154,13 @@ async def _by_email(identity: Identity) -> asyncpg.Record | None:
     if first not in {None, identity.subject}:
         raise _email_taken(identity)
     await _link(person["id"], identity)
+    # Who moves events has a mail sent of it: somebody else may have done so.
+    await fetch(
+        "INSERT INTO outbox (type, subject) SELECT 'person.linked', id FROM identities "
+        "WHERE provider = $1 AND subject = $2",
+        identity.provider,
+        identity.subject,
+    )
     if person["providerId"] is None:
         await fetchval(
             'UPDATE users SET provider = $2, "providerId" = $3, "updatedAt" = now(), '

@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 SESSION_TTL = timedelta(days=30)
 """Since it was last refreshed."""
 LONGEST_DEVICE = 512
+STOLEN, ENDED_BY_OTHERS = "person.session_stolen", "person.sessions_ended"
+"""What their person is told of by mail; guests have no address."""
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -264,6 +266,10 @@ async def end_sessions_within(
     hashes = [session_hash(ended) for ended in await _delete_sessions(user_id, session_id)]
     if not hashes:
         return Revoked(hashes, user_id)
+    if revoked_by != user_id:
+        # Who moves events has a mail sent of it.
+        told = STOLEN if revoked_by is None else ENDED_BY_OTHERS
+        await fetch("INSERT INTO outbox (type, subject) VALUES ($1, $2)", told, user_id)
     return await revoke(hashes, user_id, reason=reason, revoked_by=revoked_by)
 
 

@@ -18,7 +18,8 @@ from app.database.engine import DB, fetch, fetchval
 from app.database.listener import CONNECTION_FAULTS
 from app.events.catalogue import KINDS, PERSON_DELETED, kind_of
 from app.events.telling import Entry, entries_of
-from app.mails.queueing import queues, status_of_new
+from app.mails.at_once import COURIER
+from app.mails.queueing import NOTICES, queue_notices, queues, status_of_new
 from app.metrics import EVENTS
 from app.participants.service import DELETED_PERSON
 from app.settings import settings
@@ -240,8 +241,12 @@ async def move(
     entries = await entries_of(
         [row for row in rows if kind_of(row["type"]) in KINDS and row["roomId"] is not None]
     )
-    told = [row["seq"] for row in rows if row["type"] != PERSON_DELETED]
+    notices = [row["seq"] for row in rows if row["type"] in NOTICES]
+    told = [row["seq"] for row in rows if row["type"] not in {PERSON_DELETED, *NOTICES}]
     mail = status_of_new(settings())
+    if notices:
+        await queue_notices(connection, notices, mail, settings().MAIL_LANGUAGE)
+        COURIER.poke()
     if mail is None:
         await connection.fetch(_MOVE, told, *_columns(entries))
     else:

@@ -7,13 +7,11 @@ from email.policy import SMTP, SMTPUTF8, Policy
 from urllib.parse import urlsplit
 
 from app.mails.languages import templates
-from app.mails.queueing import CODE
+from app.mails.queueing import SECURITY
 from app.mails.reading import Letter
 from app.mails.stops import Stop
 from app.settings import Language, settings
 
-SECURITY = frozenset({CODE})
-"""Kinds that nobody can stop."""
 NOBODY = "nobody@localhost"
 """Whom a mail comes from that is never sent."""
 

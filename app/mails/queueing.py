@@ -1,15 +1,33 @@
 """What happened that somebody is written to about. Who moves events writes the mails down, too."""
 
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import asyncpg
+
 from app.database.engine import fetch
 from app.database.ids import new_id
 from app.settings import Language, Settings
 from app.tables import ClaimStatus, MailStatus, Settler
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 CODE = "code"
 DECISION = "decision"
 INVITATION = "invitation"
 REMINDER = "reminder"
 YOU_WON = "you-won"
+PROVIDER_LINKED = "provider-linked"
+SESSION_STOLEN = "session-stolen"
+SESSIONS_ENDED = "sessions-ended"
+NOTICES = {
+    "person.linked": PROVIDER_LINKED,
+    "person.session_stolen": SESSION_STOLEN,
+    "person.sessions_ended": SESSIONS_ENDED,
+}
+"""What is told of an account, in the outbox alone, and what is sent of it."""
+SECURITY = frozenset({CODE, *NOTICES.values()})
+"""Kinds that nobody can stop, and that wait for no others."""
 
 
 def status_of_new(current: Settings) -> MailStatus | None:
@@ -96,6 +114,40 @@ def _of_expected(moved: str, status: str, language: str) -> str:
         ORDER BY p.id
         {_AGAIN}
     """
+
+
+# One of each identity, of which a provider gives a person one; of sessions, one of a kind and
+# person in a day: who makes them end again and again floods nobody's mailbox.
+_NOTICES = f"""
+    WITH told AS (
+        DELETE FROM outbox WHERE seq = ANY($1::bigint[]) RETURNING type, subject, "createdAt"
+    )
+    INSERT INTO mails (kind, cause, id, "createdAt", language, status)
+    SELECT DISTINCT ON (k.kind, told.subject)
+        k.kind, told.subject, gen_random_uuid()::text, told."createdAt", $5, $4
+    FROM told JOIN unnest($2::text[], $3::text[]) AS k (type, kind) USING (type)
+    WHERE told.subject IS NOT NULL AND $4::text IS NOT NULL
+    ORDER BY k.kind, told.subject, told."createdAt"
+    ON CONFLICT (kind, cause) DO UPDATE SET id = EXCLUDED.id, status = EXCLUDED.status,
+        attempts = 0, "lastError" = NULL, "sentAt" = NULL, "nextAttemptAt" = now(),
+        "createdAt" = EXCLUDED."createdAt"
+        WHERE mails.kind <> '{PROVIDER_LINKED}'
+            AND mails."createdAt" < EXCLUDED."createdAt" - interval '1 day'
+"""
+
+
+async def queue_notices(
+    connection: Connection, told: Sequence[int], status: MailStatus | None, language: Language
+) -> None:
+    """Write down what is told of accounts, and take it out of the outbox. One statement.
+
+    Args:
+        connection: Of who moves events.
+        told: Rows of the outbox.
+        status: Of `status_of_new`; None: nothing is written.
+        language: What they are in.
+    """
+    await connection.execute(_NOTICES, told, [*NOTICES], [*NOTICES.values()], status, language)
 
 
 async def queue_code(code_id: str, status: MailStatus, language: Language) -> None:

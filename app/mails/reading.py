@@ -8,13 +8,23 @@ import asyncpg
 import msgspec
 
 from app.auth.codes import IN_FORCE, code_of
-from app.mails.queueing import CODE, DECISION, INVITATION, REMINDER, YOU_WON
+from app.mails.queueing import (
+    CODE,
+    DECISION,
+    INVITATION,
+    PROVIDER_LINKED,
+    REMINDER,
+    SECURITY,
+    YOU_WON,
+)
 from app.mails.stops import STOPPED
 from app.participants.service import DELETED_PERSON
 from app.settings import settings
 from app.tables import ClaimStatus
 from app.visible_text import cleaned_line
 
+_NOTICED = ", ".join(f"'{kind}'" for kind in sorted(SECURITY - {CODE}))
+_IS_NOTICE = f"m.kind IN ({_NOTICED})"
 _TELLS_OF_WIN = f"m.kind IN ('{YOU_WON}', '{REMINDER}')"
 # The address is the account's, if it is verified; who has no account has the one that they were
 # brought in by. Who is invited has none: whether somebody has an account with it is not looked at.
@@ -27,9 +37,11 @@ CONTENTS = f"""
         w."claimStatus", EXISTS (SELECT FROM draw_claims n WHERE n."drawId" = w."drawId"
             AND n."prizeId" = w."prizeId" AND n."participantId" = w."participantId"
             AND n.next IS NOT NULL) AS "isPassedOn",
-        c.kid, CASE
+        c.kid, i.provider, CASE
             WHEN m.kind = '{CODE}' AND c.id IS NULL THEN 'The code is not good any more.'
             WHEN m.kind = '{CODE}' THEN NULL
+            WHEN {_IS_NOTICE} AND s.address IS NULL THEN 'The account has no verified address.'
+            WHEN {_IS_NOTICE} THEN NULL
             WHEN r."deletedAt" IS NOT NULL THEN 'The room was deleted.'
             WHEN NOT r."sendsMail" THEN 'The room sends no mails any more.'
             WHEN m.kind = '{DECISION}' AND (w.id IS NULL
@@ -56,10 +68,12 @@ CONTENTS = f"""
     LEFT JOIN prizes z ON z.id = w."prizeId"
     LEFT JOIN participants p
         ON p.id = CASE m.kind WHEN '{INVITATION}' THEN m.cause ELSE w."participantId" END
-    LEFT JOIN users u ON u.id = p."userId"
+    LEFT JOIN identities i ON i.id = m.cause AND m.kind = '{PROVIDER_LINKED}'
+    LEFT JOIN users u
+        ON u.id = CASE WHEN {_IS_NOTICE} THEN COALESCE(i."userId", m.cause) ELSE p."userId" END
     CROSS JOIN LATERAL (SELECT CASE
         WHEN m.kind = 'code' THEN c.email
-        WHEN p."userId" IS NULL THEN p.email
+        WHEN NOT {_IS_NOTICE} AND p."userId" IS NULL THEN p.email
         WHEN u."deletedAt" IS NULL AND u."emailVerified" IS NOT NULL THEN u.email
     END AS address) s
     LEFT JOIN LATERAL (
@@ -100,6 +114,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """What has become of the win, if it had to be claimed."""
     is_passed_on: bool = False
     """Whether somebody else has it by now."""
+    provider: str = ""
+    """At which the person has an identity from now on."""
     code: str | None = None
     """What one signs in with."""
     code_url: str | None = None
@@ -122,6 +138,12 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
             claim=row["claimStatus"] and ClaimStatus(row["claimStatus"]),
             is_passed_on=row["isPassedOn"],
         )
+
+    @classmethod
+    def of_account(cls, row: asyncpg.Record) -> "Letter":
+        """Make a letter of a row of CONTENTS that tells of an account."""
+        provider = cleaned_line(row["provider"] or "") or ""
+        return cls(**_head(row), person=_person(row["person"]), provider=provider.capitalize())
 
     @classmethod
     def of_code(cls, row: asyncpg.Record, code: str) -> "Letter":
@@ -150,6 +172,8 @@ def letters_of(rows: Sequence[asyncpg.Record]) -> dict[str, Letter | str]:
 
 
 def _letter(row: asyncpg.Record) -> Letter | str:
+    if row["kind"] in SECURITY - {CODE}:
+        return Letter.of_account(row)
     if row["kind"] != CODE:
         return Letter.of(row)
     code = code_of(row["cause"], row["kid"])

@@ -18,7 +18,7 @@ import asyncpg
 from app.mails.composing import compose
 from app.mails.delivering import CONNECTIONS, LONGEST_REASON, Line, Outcome, ServerRefuses
 from app.mails.limits import let_through
-from app.mails.queueing import CODE
+from app.mails.queueing import SECURITY
 from app.mails.reading import CONTENTS, Letter, letters_of
 from app.metrics import MAILS
 from app.settings import MailServer
@@ -37,7 +37,8 @@ EXPIRY = timedelta(days=3)
 """What could not be sent in that time is no news any more."""
 
 DUE = "status = 'PENDING' AND \"nextAttemptAt\" <= now()"
-URGENT = f"kind = '{CODE}' AND {DUE}"
+_SECURITY = ", ".join(f"'{kind}'" for kind in sorted(SECURITY))
+URGENT = f"kind IN ({_SECURITY}) AND {DUE}"
 """What does not wait for its turn."""
 _CLAIM = """
     WITH due AS (

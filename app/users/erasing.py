@@ -24,7 +24,11 @@ _BLANK_PERSON = """
 """
 _OF_PERSON = (
     "INSERT INTO outbox (type, subject) VALUES ('person.deleted', $1)",
-    'DELETE FROM identities WHERE "userId" = $1',
+    """
+    WITH linked AS (DELETE FROM identities WHERE "userId" = $1 RETURNING id)
+    DELETE FROM mails m USING linked WHERE m.kind = 'provider-linked' AND m.cause = linked.id
+    """,
+    "DELETE FROM mails WHERE kind IN ('session-stolen', 'sessions-ended') AND cause = $1",
     "DELETE FROM event_tickets WHERE token #>> '{claims,sub}' = $1",
     'DELETE FROM idempotency_keys WHERE "userId" = $1',
     'UPDATE token_blacklist SET reason = NULL WHERE "userId" = $1 AND reason IS NOT NULL',

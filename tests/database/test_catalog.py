@@ -801,9 +801,8 @@ def mail_tables() -> dict[str, Table]:
                 },
                 "mails_due_idx": ("btree (\"nextAttemptAt\") WHERE (status = 'PENDING'::text)"),
                 "mails_codes_recipient_idx": ("btree (recipient) WHERE (kind = 'code'::text)"),
-                "mails_codes_due_idx": (
-                    'btree ("nextAttemptAt") '
-                    "WHERE ((status = 'PENDING'::text) AND (kind = 'code'::text))"
+                "mails_urgent_due_idx": (
+                    f"btree (\"nextAttemptAt\") WHERE ((status = 'PENDING'::text) AND {URGENT})"
                 ),
                 "mails_kind_cause_key": "UNIQUE btree (kind, cause)",
                 "mails_createdAt_idx": 'btree ("createdAt")',
@@ -814,9 +813,10 @@ def mail_tables() -> dict[str, Table]:
                 "mails_roomId_fkey": reference("roomId", "rooms"),
                 "mails_kind_check": (
                     "CHECK ((kind = ANY (ARRAY['code'::text, 'decision'::text, "
-                    "'invitation'::text, 'reminder'::text, 'you-won'::text])))"
+                    "'invitation'::text, 'reminder'::text, 'you-won'::text, "
+                    "'provider-linked'::text, 'session-stolen'::text, 'sessions-ended'::text])))"
                 ),
-                "mails_roomId_check": "CHECK (((kind = 'code'::text) = (\"roomId\" IS NULL)))",
+                "mails_roomId_check": f'CHECK (({URGENT} = ("roomId" IS NULL)))',
                 "mails_status_check": (
                     "CHECK ((status = ANY (ARRAY['KEPT'::text, 'PENDING'::text, 'SENT'::text, "
                     "'FAILED'::text, 'DROPPED'::text])))"
@@ -922,6 +922,12 @@ def webhook_tables() -> dict[str, Table]:
             },
         ),
     }
+
+
+URGENT = (
+    "(kind = ANY (ARRAY['code'::text, 'provider-linked'::text, 'session-stolen'::text, "
+    "'sessions-ended'::text]))"
+)
 
 
 def expected_invitations() -> Table:
