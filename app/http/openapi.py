@@ -21,6 +21,7 @@ from app.http.envelopes import ErrorOut
 from app.http.idempotency import LARGEST_KEPT_BYTES, MOST_KEPT_BYTES, MOST_KEYS
 from app.http.members import describe_members
 from app.http.public_path import public
+from app.http.spreadsheets import XLSX
 
 Json = dict[str, Any]
 
@@ -99,7 +100,14 @@ DESCRIBED_PARAMETERS = {
     "preview": "Change nothing, and tell what would become of the person's rooms.",
     "erase": "What says who they were becomes blank, for good; instead of a body.",
     "reason": "Why; instead of a body.",
-    "extra": "`metadata`: what CSV has in other columns is kept in the metadata of each person.",
+    "extra": "What becomes of other columns: `metadata` keeps them in the metadata of each person, "
+    "which whoever sees the room sees; `ignore` leaves them out. Without it they are refused.",
+    "emailColumn": "The column of a spreadsheet that has the addresses.",
+    "nameColumn": "The column that has the names.",
+    "firstNameColumn": "The column that has the first half of the names.",
+    "lastNameColumn": "The column that has the second half of the names.",
+    "roleColumn": "The column that has the roles.",
+    "metadataColumn": "A column that is kept in the metadata, such as tickets; several times, too.",
     "bom": "Whether the file begins with a byte order mark, by which Excel knows UTF-8.",
     "prizeId": "Only winners of this prize.",
     "participantId": "Only what this participant won.",
@@ -128,8 +136,9 @@ FILES = {
     "text/plain": "Text in lines.",
     "text/event-stream": "Events as they happen (Server-Sent Events).",
     "application/zip": "A ZIP archive.",
+    XLSX: "A workbook (.xlsx), of which the first sheet is read: the first row names the columns.",
 }
-AS_FILES = {"text/csv", "application/zip"}
+AS_FILES = {"text/csv", "application/zip", XLSX}
 A_TIME = "2026-01-01T12:00:00.000Z"
 
 
@@ -141,6 +150,17 @@ def _table(**row: str) -> str:
 
 
 HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_FAILED_LINE = {
+    "line": 2,
+    "outcome": "FAILED",
+    "participantId": None,
+    "userId": None,
+    "error": {
+        "code": "VALIDATION_ERROR",
+        "message": "The request is not valid.",
+        "details": {"fields": {"$.email": "Not an e-mail address."}},
+    },
+}
 EXAMPLES = {
     "id": "cmwrzdkauhmtgb07dfkrkl6px",
     "email": "diana@example.com",
@@ -326,6 +346,7 @@ EXAMPLES = {
         "cameBack": 0,
         "alreadyIn": 0,
         "failed": 1,
+        "faults": [_FAILED_LINE],
         "lines": [
             {
                 "line": 1,
@@ -334,17 +355,34 @@ EXAMPLES = {
                 "userId": None,
                 "error": None,
             },
+            _FAILED_LINE,
+        ],
+    },
+    "LinesForeseen": {
+        "added": 1,
+        "cameBack": 0,
+        "alreadyIn": 0,
+        "failed": 1,
+        "refusal": None,
+        "columns": [
             {
-                "line": 2,
-                "outcome": "FAILED",
-                "participantId": None,
+                "name": "E-mail",
+                "readAs": "email",
+                "examples": ["erin@example.com"],
+                "isWeight": False,
+            }
+        ],
+        "faults": [_FAILED_LINE],
+        "lines": [
+            {
+                "line": 1,
+                "outcome": "ADDED",
                 "userId": None,
-                "error": {
-                    "code": "VALIDATION_ERROR",
-                    "message": "The request is not valid.",
-                    "details": {"fields": {"$.email": "Not an e-mail address."}},
-                },
-            },
+                "email": "erin@example.com",
+                "name": "Erin",
+                "role": "PARTICIPANT",
+                "metadata": None,
+            }
         ],
     },
     "exportParticipants": _table(

@@ -12,6 +12,7 @@ from litestar.response import Stream
 from app.http.envelopes import timestamp
 
 MEDIA_TYPE = "text/csv"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 BYTE_ORDER_MARK = "\ufeff"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What makes a spreadsheet compute a cell, as OWASP lists it under "CSV Injection"; the last four

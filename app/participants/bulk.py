@@ -9,7 +9,9 @@ them wait for each other.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -77,6 +79,32 @@ _Rows: TypeAlias = Mapping[str, asyncpg.Record]
 """Rows of the room, by the person's id and by the address too."""
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What is to become of lines."""
+
+    faults: Sequence[AppError | None]
+    known: _Rows
+    first: Mapping[str, Newcomer]
+    """Whom the lines name, each once, by what is the same for all that name the same person."""
+
+    @cached_property
+    def rows(self) -> Mapping[str, asyncpg.Record]:
+        """Rows of those who are in the room or were, by their ids."""
+        return {row["id"]: row for row in self.known.values() if row["id"] in self.first}
+
+    @cached_property
+    def left(self) -> Mapping[str, Newcomer]:
+        """Who comes back."""
+        gone = (id_ for id_, row in self.rows.items() if row["deletedAt"] is not None)
+        return {id_: self.first[id_] for id_ in gone}
+
+    @cached_property
+    def new(self) -> Sequence[Newcomer]:
+        """Who was never here."""
+        return [each for identity, each in self.first.items() if identity not in self.rows]
+
+
 def count_addresses(lines: Sequence[Line]) -> int:
     """Tell how many lines name somebody by an address."""
     contents = (each.content for each in lines)
@@ -112,43 +140,62 @@ async def add_participants(member: Membership, lines: Sequence[Line]) -> list[Re
         NotFound: The room was deleted meanwhile.
         RoomClosed: It is neither DRAFT nor ACTIVE.
     """
-    newcomers = [each.content for each in lines if isinstance(each.content, Newcomer)]
     async with transaction():
-        people = await _lock_people(member.room_id, newcomers)
-        await lock_open(member.room_id)
-        known = await _lock_rows(member.room_id, newcomers)
-        faults = [_fault(member, each.content, people) for each in lines]
-        first: dict[str, Newcomer] = {}
-        for each, fault in zip(lines, faults, strict=True):
-            if isinstance(each.content, Newcomer) and fault is None:
-                first.setdefault(_identity(each.content, known), each.content)
-        presences = await _enter(member.room_id, first, known)
-    return list(_results(lines, faults, known, presences))
+        plan = await _plan(member, lines)
+        await _bring_back(plan.left)
+        presences = {**_present_as_planned(plan), **await _bring_in(member.room_id, plan.new)}
+    return list(_results(lines, plan, presences))
 
 
-async def _lock_people(room_id: str, newcomers: Sequence[Newcomer]) -> frozenset[str]:
-    """Find who exists of those who are named by id; nobody deletes them before it is committed.
+async def foresee_participants(member: Membership, lines: Sequence[Line]) -> list[Result]:
+    """Tell what `add_participants` would do, and do nothing.
+
+    Raises:
+        NotFound: The room was deleted meanwhile.
+        RoomClosed: It is neither DRAFT nor ACTIVE.
+    """
+    async with transaction():
+        plan = await _plan(member, lines, lock=False)
+    new = {each.key: _Presence(Outcome.ADDED, None, each.user_id) for each in plan.new}
+    return list(_results(lines, plan, {**_present_as_planned(plan), **new}))
+
+
+async def _plan(member: Membership, lines: Sequence[Line], *, lock: bool = True) -> _Plan:
+    newcomers = [each.content for each in lines if isinstance(each.content, Newcomer)]
+    people = await _find_people(member.room_id, newcomers, lock="FOR SHARE" if lock else "")
+    await lock_open(member.room_id)
+    known = await _find_rows(member.room_id, newcomers, lock="FOR NO KEY UPDATE" if lock else "")
+    faults = [_fault(member, each.content, people) for each in lines]
+    first: dict[str, Newcomer] = {}
+    for each, fault in zip(lines, faults, strict=True):
+        if isinstance(each.content, Newcomer) and fault is None:
+            first.setdefault(_identity(each.content, known), each.content)
+    return _Plan(faults, known, first)
+
+
+async def _find_people(room_id: str, newcomers: Sequence[Newcomer], *, lock: str) -> frozenset[str]:
+    """Find who exists of those who are named by id; locked, nobody deletes them meanwhile.
 
     Guests of other rooms are there for nobody.
     """
     rows = await fetch(
         f"SELECT id FROM {User.alive()} u WHERE id = ANY($2::text[]) "
-        'AND COALESCE("guestOf", $1) = $1 ORDER BY id FOR SHARE',
+        f'AND COALESCE("guestOf", $1) = $1 ORDER BY id {lock}',
         room_id,
         [each.user_id for each in newcomers if each.user_id is not None],
     )
     return frozenset(row["id"] for row in rows)
 
 
-async def _lock_rows(room_id: str, newcomers: Sequence[Newcomer]) -> _Rows:
+async def _find_rows(room_id: str, newcomers: Sequence[Newcomer], *, lock: str) -> _Rows:
     """Find who of them is in the room or was."""
     rows = await fetch(
-        """
+        f"""
         SELECT id, "userId", email, "deletedAt" FROM participants WHERE id IN (
             SELECT id FROM participants WHERE "roomId" = $1 AND "userId" = ANY($2::text[])
             UNION SELECT id FROM participants WHERE "roomId" = $1 AND email = ANY($3::text[])
         )
-        ORDER BY id FOR NO KEY UPDATE
+        ORDER BY id {lock}
         """,
         room_id,
         [each.user_id for each in newcomers if each.user_id is not None],
@@ -175,17 +222,14 @@ def _identity(newcomer: Newcomer, known: _Rows) -> str:
     return newcomer.key if row is None else str(row["id"])
 
 
-async def _enter(room_id: str, first: Mapping[str, Newcomer], known: _Rows) -> dict[str, _Presence]:
-    """Bring back who had left, then bring in who is new; who is in already stays as they are."""
-    rows = {row["id"]: row for row in known.values() if row["id"] in first}
-    left = {id_: first[id_] for id_, row in rows.items() if row["deletedAt"] is not None}
-    await _bring_back(left)
-    presences = {
-        id_: _Presence(Outcome.CAME_BACK if id_ in left else Outcome.ALREADY_IN, id_, row["userId"])
-        for id_, row in rows.items()
+def _present_as_planned(plan: _Plan) -> dict[str, _Presence]:
+    """Tell who comes back, and who is in already and stays as they are."""
+    return {
+        id_: _Presence(
+            Outcome.CAME_BACK if id_ in plan.left else Outcome.ALREADY_IN, id_, row["userId"]
+        )
+        for id_, row in plan.rows.items()
     }
-    new = [newcomer for identity, newcomer in first.items() if identity not in rows]
-    return {**presences, **await _bring_in(room_id, new)}
 
 
 async def _bring_back(left: Mapping[str, Newcomer]) -> None:
@@ -269,17 +313,16 @@ def _columns(newcomers: Collection[Newcomer]) -> list[list[str | None]]:
 
 def _results(
     lines: Sequence[Line],
-    faults: Sequence[AppError | None],
-    known: _Rows,
+    plan: _Plan,
     presences: Mapping[str, _Presence],
 ) -> Iterator[Result]:
     """Tell what became of each line: the first one that names somebody lets them in."""
     told = set()
-    for each, fault in zip(lines, faults, strict=True):
+    for each, fault in zip(lines, plan.faults, strict=True):
         if fault is not None or isinstance(each.content, AppError):
             yield Result(each.number, Outcome.FAILED, error=fault)
             continue
-        identity = _identity(each.content, known)
+        identity = _identity(each.content, plan.known)
         found = presences[identity]
         outcome = Outcome.ALREADY_IN if identity in told else found.outcome
         told.add(identity)

@@ -1,11 +1,11 @@
 """HTTP of /rooms/{id}/participants."""
 
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from litestar import Controller, Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 
@@ -21,12 +21,15 @@ from app.http.openapi import refusals
 from app.http.pagination import Page, page_of
 from app.http.preconditions import Resource
 from app.participants import bulk, service
+from app.participants.columns import Extra, Meaning, Wishes
 from app.participants.erasing import erase_participant
 from app.participants.guards import DEPENDENCIES, in_room, provide_member
 from app.participants.joining import join
 from app.participants.lines import LARGEST_LINES_BYTES, TakesLines, lines_of, newcomer_of
+from app.participants.previews import preview_of
 from app.participants.roles import HELD_FROM, Right
 from app.participants.schemas import (
+    LinesForeseen,
     LinesOut,
     ParticipantChange,
     ParticipantInput,
@@ -38,6 +41,27 @@ from app.settings import settings
 from app.tables import ParticipantRole
 
 ME = "me"
+
+
+def provide_wishes(
+    extra: FromQuery[Extra | None] = None,
+    email_column: Annotated[str | None, QueryParameter(name="emailColumn")] = None,
+    name_column: Annotated[str | None, QueryParameter(name="nameColumn")] = None,
+    first_name_column: Annotated[str | None, QueryParameter(name="firstNameColumn")] = None,
+    last_name_column: Annotated[str | None, QueryParameter(name="lastNameColumn")] = None,
+    role_column: Annotated[str | None, QueryParameter(name="roleColumn")] = None,
+    metadata_column: Annotated[list[str] | None, QueryParameter(name="metadataColumn")] = None,
+) -> Wishes:
+    """Read what a request says of the columns of a spreadsheet."""
+    named = {
+        Meaning.EMAIL: email_column,
+        Meaning.NAME: name_column,
+        Meaning.FIRST_NAME: first_name_column,
+        Meaning.LAST_NAME: last_name_column,
+        Meaning.ROLE: role_column,
+    }
+    said = {meaning: name for meaning, name in named.items() if name is not None}
+    return Wishes(said, metadata_column or (), extra)
 
 
 class ParticipantController(Controller):
@@ -108,29 +132,48 @@ class ParticipantController(Controller):
         responses=refusals(RoomClosed),
         operation_class=TakesLines,
         operation_id="addManyParticipants",
+        dependencies={"wishes": Provide(provide_wishes, sync_to_thread=False)},
         summary="Bring many people in",
     )
     async def enter_many(
         self,
         member: NamedDependency[Membership],
         request: Request[Any, Any, Any],
-        extra: FromQuery[Literal["metadata"] | None] = None,
-    ) -> Data[LinesOut]:
+        wishes: NamedDependency[Wishes],
+        *,
+        preview: Annotated[
+            bool,
+            QueryParameter(
+                name="preview", description="Write nothing, and tell what would be done."
+            ),
+        ] = False,
+    ) -> Data[LinesOut | LinesForeseen]:
         """Bring in up to 10,000 people as a moderator, in one transaction.
 
-        JSON, or CSV whose first line names the columns: `userId` or `email`, and if you like
-        `name`, `role` and `metadata` (JSON), in any case and in some languages. It is in UTF-8 or
-        UTF-16, or in windows-1251 or windows-1252 if the Content-Type says so (`charset`), and
-        separated by commas, semicolons or tabs. With `extra=metadata` its other columns are members
-        of the metadata. An export of participants (CSV) is taken, too.
+        JSON, or a spreadsheet whose first line names the columns: `userId` or `email`, and if you
+        like `name` (or `firstName` and `lastName`), `role` and `metadata` (JSON), in any case and
+        in some languages; `emailColumn` and the like say which it is where the name does not. Other
+        columns are refused, unless `extra` or `metadataColumn` say what becomes of them. An export
+        of participants (CSV) is taken, too.
+
+        CSV is in UTF-8 or UTF-16, or in windows-1251 or windows-1252 if the Content-Type says so
+        (`charset`), and separated by commas, semicolons or tabs. Of a workbook (.xlsx) the first
+        sheet that can be seen is read, without the formats of its cells: numbers as numbers, dates
+        as in ISO 8601.
 
         Each line has the rules of a request of its own, and is treated as if it came after the one
         above it. One that fails is told and keeps nobody else out. Who is in the room already stays
         as they are. An address is added whether or not anybody has an account with it.
+
+        With `preview` nothing is written. The answer says what the columns are read as, how the
+        first lines are understood, and what would become of all.
         """
-        lines = await lines_of(request, keep_extra=extra is not None)
-        await spend_addresses(request, member.user_id, bulk.count_addresses(lines))
-        results = await bulk.add_participants(member, lines)
+        reading = await lines_of(request, wishes)
+        if preview:
+            return Data(preview_of(reading, await bulk.foresee_participants(member, reading.lines)))
+        reading.require_lines()
+        await spend_addresses(request, member.user_id, bulk.count_addresses(reading.lines))
+        results = await bulk.add_participants(member, reading.lines)
         return Data(LinesOut.of(results))
 
     @get(

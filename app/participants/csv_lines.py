@@ -3,22 +3,13 @@
 import csv
 import io
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
-from app.applications.documents import Fault
 from app.errors import UnsupportedMediaType, ValidationFailed
-from app.http.bodies import MOST_CONTAINERS, decode_json
-from app.http.spreadsheets import unguarded
 
-MOST_LINES = 10_000
 MOST_TEXT_LINES = 100_000
 """A quoted cell may have several."""
 LARGEST_LINE_BYTES = 100_000
-MOST_COLUMNS = 100
-LONGEST_COLUMN = 100
 
 CHARSETS = {
     "utf8": "utf-8-sig",
@@ -34,73 +25,24 @@ CHARSETS = {
 TAKEN_CHARSETS = "UTF-8, UTF-16, windows-1251 or windows-1252"
 UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
-COLUMNS = {
-    "userId": ("User ID", "ID пользователя", "Benutzer-ID", "ID utilisateur", "ID de usuario"),
-    "email": (
-        *("E-mail", "Mail", "E-mail address"),
-        *("Почта", "Эл. почта", "Электронная почта", "Адрес электронной почты"),
-        *("E-Mail-Adresse", "Courriel", "Adresse e-mail", "Correo", "Correo electrónico"),
-    ),
-    "name": (
-        *("Full name", "Имя", "ФИО", "Vollständiger Name"),
-        *("Nom", "Nom complet", "Nombre", "Nombre completo"),
-    ),
-    "role": ("Роль", "Rolle", "Rôle", "Rol"),
-    "metadata": ("Метаданные", "Metadaten", "Métadonnées", "Metadatos"),
-}
-"""What columns are called, besides their own names."""
-MARKS_OF_EXPORT = frozenset({"id", "joinedAt"})
-EXPORTED_ALONE = MARKS_OF_EXPORT | {"ownMetadata"}
-"""What is not read of an export: nobody's own words become a moderator's."""
-
-UNKNOWN_COLUMN = (
-    "Unknown column. Leave it out, or send ?extra=metadata: whoever sees the room sees it then."
-)
-
 _SEPARATORS = ",;\t"
 _SEPARATOR_LINE = re.compile(r'"?sep=([,;\t|])"?[ ,;\t]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
 
 
-def _folded(name: str) -> str:
-    return re.sub(r"[\s_.:-]+", "", unicodedata.normalize("NFKC", name).casefold())
-
-
-_COLUMN_OF = {
-    _folded(each): column for column, others in COLUMNS.items() for each in (column, *others)
-}
-
-
-@dataclass(frozen=True)
-class _Header:
-    names: Sequence[str]
-    extra: frozenset[str]
-    is_export: bool
-
-
-def documents_of_csv(
-    content_type: str, body: bytes, *, keep_extra: bool
-) -> Iterator[tuple[int, Any]]:
-    """Yield the line on which each record begins, and what its JSON would be; blank ones not.
+def records_of_csv(content_type: str, body: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line on which each record begins, and its cells.
 
     Args:
         content_type: What the body is said to be, with its charset.
         body: The file.
-        keep_extra: Columns that have no meaning are metadata.
 
     Raises:
-        ValidationFailed: It can't be divided into records, or has too many, blank ones too.
+        ValidationFailed: It can't be divided into records.
         UnsupportedMediaType: It is said to be in an encoding that is not taken.
     """
-    records = _records(_decoded(content_type, body))
-    _, first = next(records, (1, []))
-    header = _header(first, keep_extra=keep_extra)
-    for count, (begin, record) in enumerate(records, 1):
-        if count > MOST_LINES:
-            raise ValidationFailed.at({"$": f"Expected 1 to {MOST_LINES:,} lines, blank ones too."})
-        if document := _document_of(header, record):
-            yield begin, document
+    return _records(_decoded(content_type, body))
 
 
 def _decoded(content_type: str, body: bytes) -> str:
@@ -119,8 +61,6 @@ def _decoded(content_type: str, body: bytes) -> str:
             f"Content-Type: text/csv; charset=windows-1251. Taken are {TAKEN_CHARSETS}."
         )
         raise ValidationFailed.at({"$": message}) from error
-    if text.count("{") + text.count("[") > MOST_CONTAINERS:
-        raise ValidationFailed.at({"$": f"More than {MOST_CONTAINERS:,} objects and arrays."})
     return text.removeprefix("\ufeff")
 
 
@@ -156,71 +96,3 @@ def _separator(text: str) -> str:
     unquoted = _QUOTED.sub("", text[:LARGEST_LINE_BYTES])
     first = re.split(r"[\r\n]", unquoted, maxsplit=1)[0]
     return max(_SEPARATORS, key=first.count)
-
-
-def _header(record: list[str], *, keep_extra: bool) -> _Header:
-    given = [name.strip() for name in record]
-    while given and not given[-1]:
-        given.pop()
-    if len(given) > MOST_COLUMNS or any(len(name) > LONGEST_COLUMN for name in given):
-        message = f"At most {MOST_COLUMNS} columns, whose names have {LONGEST_COLUMN} characters."
-        raise ValidationFailed.at({"$": message})
-    is_export = set(given) >= MARKS_OF_EXPORT
-    names = [_COLUMN_OF.get(_folded(name), name) for name in given]
-    ignored = EXPORTED_ALONE if is_export else frozenset()
-    extra = frozenset(names) - frozenset(COLUMNS) - ignored - {""}
-    faults = {}
-    for name, said in zip(names, given, strict=True):
-        if name in extra and not keep_extra:
-            faults[Fault((said,), "").json_path()] = UNKNOWN_COLUMN
-        elif name and names.count(name) > 1:
-            faults[Fault((said,), "").json_path()] = "Give it once."
-    if faults or "" in names or not {"userId", "email"} & set(names):
-        faults["$"] = "The first line names the columns: userId or email; name; role; metadata."
-    if faults:
-        raise ValidationFailed.at(faults)
-    return _Header(names, extra, is_export)
-
-
-def _document_of(header: _Header, record: list[str]) -> dict[str, Any] | ValidationFailed:
-    if "".join(record[len(header.names) :]).strip():
-        return _surplus(header, record)
-    filled = {name: cell for name, cell in zip(header.names, record, strict=False) if cell.strip()}
-    if header.is_export:
-        document = _exported(filled)
-    else:
-        document = {name: cell.strip() for name, cell in filled.items()}
-    if "metadata" in document:
-        try:
-            document["metadata"] = decode_json(document["metadata"].encode())
-        except ValidationFailed:
-            return document  # Text is no metadata, and refused as such.
-    return _with_extra(header, document)
-
-
-def _surplus(header: _Header, record: Sequence[str]) -> ValidationFailed:
-    columns = enumerate(record[len(header.names) :], len(header.names) + 1)
-    number = next(number for number, cell in columns if cell.strip())
-    place = Fault((f"column {number}",), "").json_path()
-    return ValidationFailed.at({place: "The header names no such column."})
-
-
-def _exported(filled: Mapping[str, str]) -> dict[str, Any]:
-    """Read a row of an export, which tells a person's own name and address beside their id."""
-    told = {"name", "email"} if "userId" in filled else set()
-    return {
-        name: unguarded(cell)
-        for name, cell in filled.items()
-        if name not in told and name not in EXPORTED_ALONE
-    }
-
-
-def _with_extra(header: _Header, document: dict[str, Any]) -> dict[str, Any] | ValidationFailed:
-    extra = {name: document.pop(name) for name in header.extra & document.keys()}
-    metadata = document.get("metadata", {})
-    if not extra or not isinstance(metadata, dict):
-        return document
-    if twice := extra.keys() & metadata.keys():
-        paths = (Fault(("metadata", name), "").json_path() for name in twice)
-        return ValidationFailed.at(dict.fromkeys(paths, "Given as a column, too."))
-    return {**document, "metadata": {**metadata, **extra}}

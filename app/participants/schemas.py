@@ -1,16 +1,19 @@
 """Bodies and answers of /rooms/{id}/participants."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from app.errors import AppError
 from app.http.bodies import EmailAddress, Input, Metadata, name_of
 from app.http.envelopes import optional_timestamp, timestamp
-from app.participants.bulk import Outcome, Result
+from app.participants.bulk import Line, Newcomer, Outcome, Result
+from app.participants.columns import Meaning
 from app.tables import ParticipantRole, ShowName
 
 PersonName = Annotated[str, name_of(100)]
@@ -136,6 +139,11 @@ class ParticipantOut(msgspec.Struct):
         )
 
 
+MOST_SHOWN_FAULTS = 100
+MOST_SHOWN_LINES = 20
+PLACE_OF_LINE = "In JSON its place, from 1; in CSV and workbooks as the file is numbered."
+
+
 class LineError(msgspec.Struct):
     """Why a line failed; as an error of a request of its own."""
 
@@ -143,14 +151,16 @@ class LineError(msgspec.Struct):
     message: str
     details: dict[str, Any]
 
+    @classmethod
+    def of(cls, error: AppError | None) -> "LineError | None":
+        """Show why."""
+        return None if error is None else cls(error.code, error.message, error.details)
+
 
 class LineOut(msgspec.Struct):
     """What became of a line."""
 
-    line: Annotated[
-        int,
-        Meta(description="In JSON its place, from 1; in CSV the file's line, the header being 1."),
-    ]
+    line: Annotated[int, Meta(description=PLACE_OF_LINE)]
     outcome: Outcome
     participantId: str | None
     userId: str | None
@@ -159,23 +169,28 @@ class LineOut(msgspec.Struct):
     @classmethod
     def of(cls, result: Result) -> "LineOut":
         """Show a result."""
-        error = result.error
         return cls(
             result.line,
             result.outcome,
             result.participant_id,
             result.user_id,
-            None if error is None else LineError(error.code, error.message, error.details),
+            LineError.of(result.error),
         )
 
 
+Faults = Annotated[
+    list[LineOut], Meta(description=f"The first {MOST_SHOWN_FAULTS} lines that fail.")
+]
+
+
 class LinesOut(msgspec.Struct):
-    """What became of each line, in their order, and how many fared alike."""
+    """How many lines fared alike, which failed, and what became of each, in their order."""
 
     added: int
     cameBack: int
     alreadyIn: int
     failed: int
+    faults: Faults
     lines: list[LineOut]
 
     @classmethod
@@ -187,5 +202,76 @@ class LinesOut(msgspec.Struct):
             counts[Outcome.CAME_BACK],
             counts[Outcome.ALREADY_IN],
             counts[Outcome.FAILED],
+            faults_of(results),
             [LineOut.of(each) for each in results],
         )
+
+
+def faults_of(results: Iterable[Result]) -> list[LineOut]:
+    """Show the first lines that fail."""
+    failed = (each for each in results if each.outcome is Outcome.FAILED)
+    return [LineOut.of(each) for each in islice(failed, MOST_SHOWN_FAULTS)]
+
+
+class ColumnOut(msgspec.Struct):
+    """A column of a spreadsheet, and what it is read as."""
+
+    name: str
+    readAs: Annotated[
+        Meaning,
+        Meta(
+            description="`metadataMember`: a member of the metadata, called as the column is; "
+            "`nothing`: it is left out."
+        ),
+    ]
+    examples: Annotated[list[str], Meta(description="Some of its first cells.")]
+    isWeight: Annotated[
+        bool,
+        Meta(
+            description="Whether all of its cells are whole numbers from 1 to 1000, or blank, so "
+            "that a draw can weigh by it (`weightKey`)."
+        ),
+    ]
+
+
+class LineForeseen(msgspec.Struct):
+    """What would become of a line, and as what it is read; nulls where it fails."""
+
+    line: Annotated[int, Meta(description=PLACE_OF_LINE)]
+    outcome: Outcome
+    userId: str | None
+    email: str | None
+    name: str | None
+    role: ParticipantRole | None
+    metadata: dict[str, Any] | None
+
+    @classmethod
+    def of(cls, line: Line, result: Result) -> "LineForeseen":
+        """Show a line."""
+        said = line.content
+        if not isinstance(said, Newcomer):
+            return cls(line.number, result.outcome, None, None, None, None, None)
+        return cls(
+            line.number,
+            result.outcome,
+            said.user_id,
+            said.email,
+            said.name,
+            said.role,
+            None if said.metadata is None else dict(said.metadata),
+        )
+
+
+class LinesForeseen(msgspec.Struct):
+    """What bringing in would do: how many lines would fare alike, and how they are read."""
+
+    added: int
+    cameBack: int
+    alreadyIn: int
+    failed: int
+    refusal: Annotated[
+        LineError | None, Meta(description="Why the file would be refused whole, by its columns.")
+    ]
+    columns: Annotated[list[ColumnOut], Meta(description="As in the file; none of JSON.")]
+    faults: Faults
+    lines: Annotated[list[LineForeseen], Meta(description=f"The first {MOST_SHOWN_LINES}.")]

@@ -20,8 +20,9 @@ from app.database.engine import fetch, fetchval
 from app.errors import ValidationFailed
 from app.participants import lines
 from app.participants.bulk import Newcomer
-from app.participants.csv_lines import COLUMNS, UNKNOWN_COLUMN, documents_of_csv
-from app.participants.lines import lines_of, read_lines
+from app.participants.columns import COLUMNS, UNKNOWN_COLUMN, Extra, Meaning, Wishes
+from app.participants.csv_lines import records_of_csv
+from app.participants.lines import documents_of, lines_of, read_lines, table_of
 from app.tables import ParticipantRole
 from tests import factories
 from tests.answers import Headers, code_of
@@ -37,9 +38,18 @@ def base(room: asyncpg.Record) -> str:
     return f"/api/v1/rooms/{room['id']}/participants"
 
 
-def documents(text: str | bytes, kind: str = "text/csv", *, keep_extra: bool = False) -> list[Any]:
+PLAIN = Wishes({})
+KEEPING = Wishes({}, extra=Extra.METADATA)
+
+
+def documents(
+    text: str | bytes, kind: str = "text/csv", wishes: Wishes = PLAIN
+) -> list[tuple[int, Any]]:
     body = text if isinstance(text, bytes) else text.encode()
-    return list(documents_of_csv(kind, body, keep_extra=keep_extra))
+    table = table_of(records_of_csv(kind, body), wishes)
+    if table.header.faults:
+        raise ValidationFailed.at(table.header.faults)
+    return list(documents_of(table))
 
 
 def faults_of(text: str | bytes, kind: str = "text/csv") -> dict[str, str]:
@@ -140,7 +150,9 @@ async def test_an_export_begins_with_a_mark_only_if_asked(
 @pytest.mark.parametrize(
     ("column", "said"), [(column, said) for column in COLUMNS for said in COLUMNS[column]]
 )
-def test_columns_are_known_by_other_names_in_any_case(column: str, said: str) -> None:
+def test_columns_are_known_by_other_names_in_any_case(column: Meaning, said: str) -> None:
+    if column in (Meaning.FIRST_NAME, Meaning.LAST_NAME):
+        column = Meaning.NAME
     cells = {said: "x@y.z"} if column == "email" else {"email": "x@y.z", said: "{}"}
     expected: Any = {} if column == "metadata" else cells[said]
     for shape in (said, said.upper(), f" {said.lower()}: ", said.replace(" ", "_")):
@@ -190,7 +202,7 @@ async def test_an_encoding_that_is_not_taken_is_told_which_are(
 
 def test_separators_inside_of_quotes_do_not_count() -> None:
     text = '"email";"a,b,c,d"\nx@y.z;1\n'
-    [(_, document)] = documents(text, keep_extra=True)
+    [(_, document)] = documents(text, wishes=KEEPING)
     assert document == {"email": "x@y.z", "metadata": {"a,b,c,d": "1"}}
 
 
@@ -206,7 +218,7 @@ def test_other_columns_are_metadata_where_asked_and_unknown_otherwise() -> None:
         "$.__proto__": UNKNOWN_COLUMN,
         "$": "The first line names the columns: userId or email; name; role; metadata.",
     }
-    assert documents(text, keep_extra=True) == [
+    assert documents(text, wishes=KEEPING) == [
         (2, {"email": "a@b.c", "metadata": {"x": 1, "Seat": "7", "__proto__": "p"}}),
         (3, {"email": "d@e.f"}),
     ]
@@ -214,7 +226,7 @@ def test_other_columns_are_metadata_where_asked_and_unknown_otherwise() -> None:
 
 def test_a_member_of_the_metadata_that_is_a_column_too_fails_its_line_alone() -> None:
     text = b'email,metadata,Seat\na@b.c,"{""Seat"":1}",7\nd@e.f,,8\n'
-    first, second = read_lines("text/csv", text, lambda: False, keep_extra=True)
+    first, second = read_lines("text/csv", text, lambda: False, KEEPING).lines
     assert isinstance(first.content, ValidationFailed)
     assert list(first.content.details["fields"]) == ["$.metadata.Seat"]
     assert isinstance(second.content, Newcomer)
@@ -268,7 +280,7 @@ def test_what_would_cost_much_is_refused_at_little_cost(name: str) -> None:
     body = large(name)
     begin = time.thread_time()
     with pytest.raises(ValidationFailed):
-        read_lines("text/csv", body, lambda: False)
+        read_lines("text/csv", body, lambda: False).require_lines()
     assert time.thread_time() - begin < 0.3
 
 
@@ -321,7 +333,7 @@ def request_of(gone: asyncio.Event) -> Request[Any, Any, Any]:
 
 async def test_reading_stops_when_the_client_goes_away(slow: Slow) -> None:
     gone = asyncio.Event()
-    reading = asyncio.create_task(lines_of(request_of(gone), keep_extra=False))
+    reading = asyncio.create_task(lines_of(request_of(gone)))
     await eventually(slow.has_begun)
     gone.set()
     with pytest.raises(ValidationFailed):
@@ -330,7 +342,7 @@ async def test_reading_stops_when_the_client_goes_away(slow: Slow) -> None:
 
 
 async def test_reading_stops_when_the_request_is_given_up(slow: Slow) -> None:
-    reading = asyncio.create_task(lines_of(request_of(asyncio.Event()), keep_extra=False))
+    reading = asyncio.create_task(lines_of(request_of(asyncio.Event())))
     await eventually(slow.has_begun)
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
