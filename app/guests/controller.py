@@ -1,16 +1,19 @@
 """HTTP of guests."""
 
-from litestar import Response, post
+from typing import Any
+
+from litestar import Request, Response, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
+from app.auth.cookie import require_own_page, token_in_cookie
 from app.auth.guards import provide_caller, provide_device, still_signed_in
 from app.auth.limits import Policy
 from app.auth.service import utc_now
 from app.auth.sessions import Device
 from app.auth.tokens import AccessClaims
-from app.errors import NotFound, RoomClosed
+from app.errors import Forbidden, NotFound, RoomClosed
 from app.guests import service
 from app.guests.schemas import GuestInput, GuestOut, GuestTakenOver, SeatOut
 from app.http.bodies import LARGEST_CREDENTIALS_BYTES
@@ -63,17 +66,22 @@ async def come_in(
     security=[{"bearer": []}],
     status_code=HTTP_200_OK,
     request_max_body_size=LARGEST_CREDENTIALS_BYTES,
-    responses=refusals(NotFound),
+    responses=refusals(Forbidden, NotFound),
     tags=["auth"],
     operation_id="takeOverGuest",
     summary="Keep what one was as a guest",
 )
 async def take_over(
-    data: JSONBody[GuestTakenOver], caller: NamedDependency[AccessClaims]
+    data: JSONBody[GuestTakenOver],
+    caller: NamedDependency[AccessClaims],
+    request: Request[Any, Any, Any],
 ) -> Data[SeatOut]:
     """Take over the seat of a guest, whose refresh token proves that it is oneself.
 
     The guest's session ends. Who is in the room already keeps one seat: this one, unless the guest
     has won something and it has not. What the other seat has won stays won.
     """
-    return Data(SeatOut.of(await service.take_over(caller.sub, data.refreshToken)))
+    if data.refreshToken is None:
+        require_own_page(request)
+    refresh_token = data.refreshToken or token_in_cookie(request)
+    return Data(SeatOut.of(await service.take_over(caller.sub, refresh_token)))

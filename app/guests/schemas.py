@@ -32,9 +32,13 @@ class GuestOut(TokenPair, frozen=True):
 class GuestTakenOver(Input):
     """Whom one was as a guest."""
 
-    refreshToken: Annotated[
-        str, Meta(min_length=1, max_length=4096, description="The guest's, received last.")
-    ]
+    refreshToken: (
+        Annotated[
+            str, Meta(min_length=1, max_length=4096, description="The guest's, received last.")
+        ]
+        | None
+    ) = None
+    """Null: the one in the cookie, of a page at this server's own address."""
 
 
 class SeatOut(msgspec.Struct):

@@ -23,6 +23,7 @@ from tests.auth.conftest import counted_statements
 from tests.waiting import eventually, somebody_waits
 
 API = "/api/v1"
+OWN = "http://testserver.local"
 
 
 @pytest.fixture
@@ -45,6 +46,13 @@ def as_(guest: Any) -> Headers:
 async def take_over(client: httpx.AsyncClient, guest: Any, headers: Headers) -> httpx.Response:
     body = {"refreshToken": guest["refreshToken"]}
     return await client.post(f"{API}/auth/guests", json=body, headers=headers)
+
+
+async def keep_in_cookie(client: httpx.AsyncClient, guest: Any) -> None:
+    """Have the browser keep a guest's refresh token, as a page of ours does."""
+    body = {"refreshToken": guest["refreshToken"], "cookie": True}
+    answer = await client.post(f"{OWN}{API}/auth/refresh", json=body, headers={"Origin": OWN})
+    assert answer.status_code == 200, answer.text
 
 
 async def seats(room: asyncpg.Record, user_id: str) -> list[str]:
@@ -498,3 +506,32 @@ async def test_only_a_guests_own_token_takes_over(
     assert (await take_over(client, guest, as_(guest))).status_code == 403
     assert (await take_over(client, guest, {})).status_code == 401
     assert await seats(room, account["id"]) == []
+
+
+# With the cookie of our own page
+
+
+async def test_who_signs_in_on_the_page_keeps_what_the_cookie_proves(
+    client: httpx.AsyncClient, room: asyncpg.Record
+) -> None:
+    guest, outsider = await come_in(client, room), await factories.user()
+    await keep_in_cookie(client, guest)
+    signed_in = {"Authorization": f"Bearer {await factories.token(outsider)}", "Origin": OWN}
+    answer = await client.post(f"{OWN}{API}/auth/guests", json={}, headers=signed_in)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"]["participantId"] == guest["participantId"]
+    assert await seats(room, outsider["id"]) == [guest["participantId"]]
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", None])
+async def test_another_origin_does_not_use_the_guests_cookie(
+    client: httpx.AsyncClient, room: asyncpg.Record, origin: str | None
+) -> None:
+    await keep_in_cookie(client, await come_in(client, room))
+    outsider = await factories.user()
+    signed_in = {"Authorization": f"Bearer {await factories.token(outsider)}"}
+    if origin is not None:
+        signed_in["Origin"] = origin
+    answer = await client.post(f"{OWN}{API}/auth/guests", json={}, headers=signed_in)
+    assert answer.status_code == 403
+    assert await seats(room, outsider["id"]) == []

@@ -228,6 +228,37 @@ async def test_the_page_speaks_russian(browser: Browser, server: Server) -> None
     await context.close()
 
 
+async def test_a_guest_who_signs_in_keeps_the_seat(page: Page, server: Server) -> None:
+    answer = await page.request.post(
+        f"{server.url}/api/v1/auth/login",
+        data={"email": "alice@example.com", "password": "password123"},
+    )
+    organizer = {"Authorization": f"Bearer {(await answer.json())['data']['accessToken']}"}
+    room = {
+        "name": "Hall",
+        "appId": "app_lottery_v1",
+        "appSettings": {"ticketCount": 9, "drawDate": "2030-01-01T18:00:00Z"},
+        "guests": True,
+    }
+    rooms = f"{server.url}/api/v1/rooms"
+    opened = await page.request.post(rooms, data=room, headers=organizer)
+    hall = (await opened.json())["data"]["id"]
+
+    await page.goto(f"/rooms/{hall}")
+    await page.get_by_label("Your name").fill("Ann")
+    await page.get_by_role("button", name="Come in").click()
+    await expect(page.get_by_text("You are a guest here")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_text("You are a guest here")).to_be_visible()
+    await sign_in(page, "diana@example.com")
+    await expect(page.get_by_text("Diana Martinez")).to_be_visible()
+    await page.goto(f"/rooms/{hall}")
+    await expect(page.get_by_text("You are in this room: participant.")).to_be_visible()
+    people = await page.request.get(f"{rooms}/{hall}/participants", headers=organizer)
+    found = {each["user"]["name"]: each["isGuest"] for each in (await people.json())["data"]}
+    assert found == {"Alice Johnson": False, "Diana Martinez": False}
+
+
 @WITHOUT_AXE
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_nothing_keeps_people_from_using_it(page: Page, axe: str, scheme: str) -> None:

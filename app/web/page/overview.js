@@ -1,5 +1,5 @@
 // How a room stands: its status, its numbers, what comes next, and oneself in it.
-import { send, base } from "./api.js";
+import { send } from "./api.js";
 import { Button, Grave, Link, Trouble, useWork } from "./components.js";
 import { html } from "./html.js";
 import { roomPath } from "./router.js";
@@ -52,6 +52,5 @@ export const Overview = (props) => {
       ${words.overview.todo.map(([tab, text]) => html`<li><${Link} to=${roomPath(room.id, tab)}>${words.room.tabs[/** @type {keyof typeof words.room.tabs} */ (tab)]}<//> – ${text}</li>`)}
     </ol></section>`}
     ${organizes && html`<${Visibility} ...${props} />`}
-    ${!person.value && html`<p><${Link} to=${`/login?next=${encodeURIComponent(roomPath(room.id))}`} class="button main">${words.overview.signIn}<//>
-      ${room.guests && html` <a class="button" href=${`${base}/join?room=${encodeURIComponent(room.id)}`}>${words.overview.join}</a>`}</p>`}`;
+    ${!person.value && html`<p><${Link} to=${`/login?next=${encodeURIComponent(roomPath(room.id))}`} class="button main">${words.overview.signIn}<//></p>`}`;
 };

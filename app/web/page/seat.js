@@ -1,8 +1,11 @@
 // Oneself in a room: joining, and what one has won.
+import { useState } from "preact/hooks";
+
 import { send } from "./api.js";
-import { Button, Grave, Trouble, useRead, useWork } from "./components.js";
+import { Button, Field, Form, Grave, Link, Trouble, useRead, useWork } from "./components.js";
 import { html } from "./html.js";
-import { person } from "./session.js";
+import { roomPath } from "./router.js";
+import { enter, person } from "./session.js";
 import { time, words } from "./words.js";
 
 /** @param {import("./room.js").RoomProps & { win: any }} props */
@@ -24,6 +27,23 @@ const Win = ({ room, win, again }) => {
 };
 
 /** @param {import("./room.js").RoomProps} props */
+const AsGuest = ({ room }) => {
+  const [name, setName] = useState("");
+  const coming = useWork(async () => {
+    const { data } = await send("POST", `/rooms/${room.id}/guests`, { body: { name: name.trim() } });
+    await enter(data, data.roomId);
+  });
+  return html`<section class="card"><h2>${words.seat.asGuest}</h2>
+    <p>${words.seat.guestMeans}</p>
+    <${Form} onSend=${coming.begin}>
+      <${Field} label=${words.seat.yourName}><input required maxlength="100" autocomplete="name" value=${name}
+        onInput=${(/** @type {any} */ event) => setName(event.target.value)} /><//>
+      <${Button} type="submit" busy=${coming.busy}>${words.seat.comeIn}<//>
+      <${Trouble} of=${coming.fault} />
+    <//></section>`;
+};
+
+/** @param {import("./room.js").RoomProps} props */
 export const Seat = (props) => {
   const { room, seat, news, again } = props;
   const joining = useWork(async () => {
@@ -35,14 +55,15 @@ export const Seat = (props) => {
     async () => (mine ? (await send("GET", `/rooms/${room.id}/winners`, { query: { participantId: mine, limit: 100 } })).data : []),
     [room.id, mine, news],
   );
-  if (!person.value) return null;
+  const mayJoin = room.isPublic && room.status !== "COMPLETED" && room.status !== "CANCELLED";
+  if (!person.value) return mayJoin && room.guests ? html`<${AsGuest} ...${props} />` : null;
   if (!seat) {
-    const mayJoin = room.isPublic && room.status !== "COMPLETED" && room.status !== "CANCELLED";
     return mayJoin ? html`<section class="card"><p>${words.seat.notIn}</p>
       <${Button} kind="main" busy=${joining.busy} onClick=${() => joining.begin()}>${words.seat.join}<//>
       <${Trouble} of=${joining.fault} /></section>` : null;
   }
   return html`<section>
+    ${person.value.guestOf && html`<p>${words.rooms.guest} <${Link} to=${`/login?next=${encodeURIComponent(roomPath(room.id))}`}>${words.session.signIn}<//></p>`}
     <p>${words.seat.in(words.roles[/** @type {keyof typeof words.roles} */ (seat.role)])}</p>
     <${Trouble} of=${wins.fault} />
     <ul class="cards">${(wins.value || []).map((/** @type {any} */ win) => html`<${Win} key=${win.id} ...${props} win=${win} />`)}</ul>

@@ -91,12 +91,27 @@ const meet = async (guestOf) => {
 };
 
 /**
+ * Keep what one has as a guest, whose refresh token is still where the next one is going to be.
+ * Where nothing is left to keep, one goes on without.
+ * @param {string | undefined} guest what no cookie took
+ */
+const takeOver = async (guest) => {
+  try {
+    await send("POST", "/auth/guests", { body: { refreshToken: guest || null }, quiet: true });
+  } catch (fault) {
+    if (!(fault instanceof Fault) || !fault.status) throw fault;
+  }
+};
+
+/**
  * Sign in with tokens, and leave the lasting one to the browser.
  * @param {Tokens} tokens
  * @param {string} [guestOf]
  */
 export const enter = async (tokens, guestOf) => {
+  const before = remembered();
   access = tokens.accessToken;
+  if (before && before.guestOf && !guestOf) await takeOver(unkept);
   unkept = tokens.refreshToken;
   try {
     await send("POST", "/auth/refresh", { body: { refreshToken: unkept, cookie: true }, quiet: true })

@@ -129,7 +129,7 @@ export const SignIn = () => {
   }, []);
   if (arriving.busy) return html`<${Waiting} />`;
   if (offered.value) return html`<${Offer} />`;
-  if (person.value) return html`<p>${words.session.signedInAs(person.value.name || person.value.email)}</p>
+  if (person.value && !person.value.guestOf) return html`<p>${words.session.signedInAs(person.value.name || person.value.email)}</p>
     <${Button} kind="main" onClick=${goOn}>${words.common.goOn}<//>`;
   const reason = query.get("reason") || "";
   const failed = query.get("error") && (/** @type {Record<string, string>} */ (words.refused)[reason] || words.refused.OTHER);

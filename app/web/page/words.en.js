@@ -145,9 +145,12 @@ export const words = {
       ["winners", "see who has won, and take the list home."],
     ]),
     signIn: "Sign in to take part",
-    join: "Take part as a guest",
   },
   seat: {
+    asGuest: "Take part as a guest",
+    guestMeans: "Without an account, on this device. Sign in later, and what you won stays yours.",
+    yourName: "Your name",
+    comeIn: "Come in",
     notIn: "You do not take part in this room.",
     join: "Take part",
     in: (/** @type {string} */ role) => `You are in this room: ${role}.`,
