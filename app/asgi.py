@@ -20,6 +20,7 @@ from litestar_granian import GranianPlugin
 
 from app.admin.commands import AdminCommands
 from app.admin.mount import admin_page
+from app.applications.commands import AppCommands
 from app.applications.controller import AppController
 from app.auth.controller import AuthController
 from app.auth.guards import Authentication
@@ -218,6 +219,7 @@ def create_app() -> Litestar:
             TaskCommands(),
             DrawCommands(),
             AdminCommands(),
+            AppCommands(),
         ],
     )
 

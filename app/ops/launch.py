@@ -158,6 +158,7 @@ async def _prepare_database() -> tuple[str, str] | None:
         )
     if settings().in_production:
         await _require_migrated()
+        await _offer_lottery()
         return None
     await migrations.upgrade(on_step=report)
     if await seed.is_empty():
@@ -176,6 +177,15 @@ async def _require_migrated() -> None:
         raise SystemExit(
             f"The database lacks {len(pending)} migration(s): {', '.join(pending)}. "
             f"Run: {COMMAND} database upgrade"
+        )
+
+
+async def _offer_lottery() -> None:
+    if not await fetchval("SELECT EXISTS (SELECT FROM apps)"):
+        rich.get_console().print(
+            "There is no app, so nobody can open a room yet. One is ready: "
+            f"{COMMAND} apps add lottery",
+            soft_wrap=True,
         )
 
 

@@ -63,6 +63,9 @@ def test_the_image_holds_all_that_the_service_needs(
     with served(Server(tmp_path, settings, (), (installed.command, "run"))) as server:
         for path in ("/health/live", "/health/ready", "/admin/", "/schema", "/verify"):
             assert httpx.get(f"{server.url}{path}", timeout=60).status_code == 200
+        assert "event-platform apps add lottery" in server.log.read_text()
+    added = run(installed.command, "apps", "add", "lottery", cwd=tmp_path, **settings)
+    assert added.returncode == 0, added.stderr
     listed = run(installed.command, "tasks", "list", cwd=tmp_path, **settings)
     assert listed.returncode == 0, listed.stderr
     assert not list(tmp_path.iterdir()), "the image's file system is read-only"
