@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
@@ -15,6 +16,7 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESK: ViewportSize = {"width": 1280, "height": 800}
 WAIT_MILLISECONDS = 30_000
+SPREADSHEET = Path(__file__).parents[1] / "participants/csv/excel_windows1251.csv"
 
 __all__ = ["axe"]
 
@@ -193,6 +195,43 @@ async def test_prizes_are_changed_and_awarded_by_hand(page: Page) -> None:
     await page.get_by_role("button", name="Delete").click()
     await page.get_by_role("group").get_by_role("button", name="Delete").click()
     await expect(page.get_by_role("alert")).to_contain_text("Revoke the wins first")
+
+
+async def test_people_come_in_from_a_spreadsheet_and_by_a_code(page: Page) -> None:
+    await open_room(page, "Wednesday")
+    await page.get_by_label("The file").set_input_files(SPREADSHEET)
+    await expect(page.get_by_text("5 people would come in")).to_be_visible()
+    await expect(page.get_by_text("Анна")).to_be_visible()
+    await expect(page.get_by_text("can be tickets in a draw")).to_be_visible()
+    await page.get_by_role("button", name="Bring in 5 people").click()
+    await expect(page.get_by_text("5 people are in; 0 were here before.")).to_be_visible()
+
+    faulty = {
+        "name": "again.csv",
+        "mimeType": "text/csv",
+        "buffer": b"Email\nanna\ne@example.com\n",
+    }
+    await page.get_by_label("The file").set_input_files(faulty)
+    await expect(page.get_by_text("Line 2:")).to_be_visible()
+    await page.get_by_role("button", name="Bring in 1 person").click()
+    await expect(page.get_by_text("1 person is in; 0 were here before.")).to_be_visible()
+
+    await page.get_by_label("For how many people").fill("2")
+    await page.get_by_role("button", name="Make a code").click()
+    link = str(await page.locator(".card .card a").get_attribute("href"))
+    assert "/join#" in link
+    await expect(page.get_by_alt_text("QR code of the link")).to_be_visible()
+    await page.get_by_role("button", name="Revoke it").click()
+    await page.get_by_role("group").get_by_role("button", name="Revoke it").click()
+    await expect(page.get_by_text("0 people have come in of 2")).to_have_count(0)
+
+    row = page.locator(".rows > li", has_text="grace@example.com")
+    await row.get_by_role("button", name="Change").click()
+    await row.get_by_label("Role").select_option("VIEWER")
+    await expect(row.locator("small").first).to_contain_text("viewer")
+    await row.get_by_role("button", name="Take them out").click()
+    await row.get_by_role("group").get_by_role("button", name="Take them out").click()
+    await expect(row).to_have_count(0)
 
 
 async def test_who_joins_sees_what_they_won_and_takes_it(

@@ -61,7 +61,9 @@ export const newKey = () =>
  */
 const queryOf = (query) => {
   const given = Object.entries(query || {}).filter(([, value]) => value !== undefined && value !== null && value !== "");
-  return given.length ? `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}` : "";
+  // A list is written as the same name several times.
+  const said = given.flatMap(([name, value]) => (Array.isArray(value) ? value : [value]).map((each) => [name, String(each)]));
+  return said.length ? `?${new URLSearchParams(said)}` : "";
 };
 
 /** @param {number} milliseconds */

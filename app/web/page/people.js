@@ -2,8 +2,10 @@
 import { useState } from "preact/hooks";
 
 import { send } from "./api.js";
-import { Button, Field, Form, Trouble, useList, useWork, Waiting } from "./components.js";
+import { Button, Field, Form, Grave, Trouble, useList, useWork, Waiting } from "./components.js";
 import { html } from "./html.js";
+import { Invitations } from "./invitations.js";
+import { Spreadsheet } from "./spreadsheet.js";
 import { words } from "./words.js";
 
 /** @param {{ room: any, again: () => Promise<void> }} props */
@@ -24,16 +26,48 @@ const Add = ({ room, again }) => {
   <//></section>`;
 };
 
+/** Roles that somebody may give: none above the own one. @param {boolean} organizes */
+const rolesFor = (organizes) => (organizes ? ["ORGANIZER", "MODERATOR", "PARTICIPANT", "VIEWER"] : ["PARTICIPANT", "VIEWER"]);
+
+/** @param {{ room: any, somebody: any, moderates: boolean, organizes: boolean, again: () => Promise<void> }} props */
+const Row = ({ room, somebody, moderates, organizes, again }) => {
+  const [isOpen, open] = useState(false);
+  const path = `/rooms/${room.id}/participants/${somebody.id}`;
+  const changing = useWork(async (/** @type {string} */ role) => {
+    await send("PATCH", path, { body: { role } });
+    await again();
+  });
+  const removing = useWork(async () => {
+    await send("DELETE", path);
+    await again();
+  });
+  const roles = rolesFor(organizes);
+  const may = moderates && roles.includes(somebody.role);
+  return html`<li>
+    <b>${somebody.user.name || words.people.unnamed}</b>
+    <small> ${somebody.email || ""} ${words.roles[/** @type {keyof typeof words.roles} */ (somebody.role)]}</small>
+    ${may && html` <button type="button" class="plain" aria-expanded=${isOpen} onClick=${() => open(!isOpen)}>${words.common.change}</button>`}
+    ${may && isOpen && html`<div class="actions">
+      <${Field} label=${words.people.role}><select value=${somebody.role} disabled=${changing.busy} onChange=${(/** @type {any} */ event) => changing.begin(event.target.value)}>
+        ${roles.map((each) => html`<option value=${each}>${words.roles[/** @type {keyof typeof words.roles} */ (each)]}</option>`)}</select><//>
+      <${Grave} label=${words.people.remove} sure=${words.people.removeSure} busy=${removing.busy} onSure=${() => removing.begin()} />
+    </div>`}
+    <${Trouble} of=${changing.fault || removing.fault} />
+  </li>`;
+};
+
 /** @param {import("./room.js").RoomProps} props */
-export const People = ({ room, moderates, news, again }) => {
+export const People = ({ room, moderates, organizes, news, again }) => {
   const people = useList((cursor) => send("GET", `/rooms/${room.id}/participants`, { query: { limit: 50, cursor } }), [room.id, news]);
+  const changed = async () => { await people.again(); await again(); };
+  const isOver = room.status === "COMPLETED" || room.status === "CANCELLED";
   return html`
-    ${moderates && html`<${Add} room=${room} again=${async () => { await people.again(); await again(); }} />`}
     <${Trouble} of=${people.fault} />
     ${!people.items && !people.fault && html`<${Waiting} />`}
     ${people.items && !people.items.length && html`<p>${words.people.nobody}</p>`}
-    <ul class="rows">${(people.items || []).map((/** @type {any} */ each) => html`<li key=${each.id}>
-      <b>${each.user.name || words.people.unnamed}</b>
-      <small>${each.email || ""} ${words.roles[/** @type {keyof typeof words.roles} */ (each.role)]}</small></li>`)}</ul>
-    ${people.more}`;
+    <ul class="rows">${(people.items || []).map((/** @type {any} */ each) => html`<${Row} key=${each.id} room=${room} somebody=${each}
+      moderates=${moderates} organizes=${organizes} again=${changed} />`)}</ul>
+    ${people.more}
+    ${moderates && !isOver && html`<${Add} room=${room} again=${changed} /><${Spreadsheet} room=${room} again=${changed} />
+      <${Invitations} room=${room} />`}`;
 };
