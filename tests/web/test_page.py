@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
+from playwright.async_api import Browser, FilePayload, Page, ViewportSize, async_playwright, expect
 
 from tests.axe import WITHOUT_AXE, axe, barriers_on
 from tests.server import Server, serving
@@ -206,7 +206,7 @@ async def test_people_come_in_from_a_spreadsheet_and_by_a_code(page: Page) -> No
     await page.get_by_role("button", name="Bring in 5 people").click()
     await expect(page.get_by_text("5 people are in; 0 were here before.")).to_be_visible()
 
-    faulty = {
+    faulty: FilePayload = {
         "name": "again.csv",
         "mimeType": "text/csv",
         "buffer": b"Email\nanna\ne@example.com\n",

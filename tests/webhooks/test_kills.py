@@ -79,7 +79,7 @@ async def test_every_event_arrives_though_a_server_is_killed_and_ids_repeat_if_i
         writer.write(OK)
 
     options = {"DATABASE_URL": migrated_database, "SCHEDULES": "", "RATE_LIMITS": "off"}
-    with serving(**options) as first, serving(**options) as second:
+    with serving(PROJECT_ROOT, **options) as first, serving(PROJECT_ROOT, **options) as second:
         await register(connection)
         async with listening() as endpoint, httpx.AsyncClient(base_url=first.url) as client:
             endpoint.answer = slowly
