@@ -466,3 +466,13 @@ def test_form_that_is_posted_needs_https(public_url: str, *, is_fit: bool) -> No
         return
     with pytest.raises(SettingsError, match="PUBLIC_URL"):
         load(environment)
+
+
+async def test_a_page_is_told_how_people_sign_in_here(
+    client: httpx.AsyncClient,
+    provider: TestProvider,  # noqa: ARG001 - it is configured
+) -> None:
+    told = (await client.get("/api/v1/auth/ways")).json()["data"]
+    named = {each["name"]: each["title"] for each in told["providers"]}
+    assert named == {"acme": "Acme", "other": "Other"}
+    assert told["demo"] is True

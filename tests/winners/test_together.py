@@ -230,7 +230,7 @@ async def test_a_turn_reads_those_whom_it_names_and_nobody_else_of_the_room(plac
         "FROM generate_series(1, 3000) n",
         room,
     )
-    await fetch("ANALYZE prizes")
+    await fetch("ANALYZE rooms, participants, prizes, winners")
     first, second, *_ = place.participants
     locked = f"'{room}', '{{{first},{second}}}', '{{z1005,z1007}}'"
 
