@@ -18,9 +18,7 @@ from litestar.openapi.spec import Components, Reference, SecurityScheme, Server,
 from litestar.static_files import create_static_files_router
 from litestar_granian import GranianPlugin
 
-from app.admin.commands import AdminCommands
 from app.admin.mount import admin_page
-from app.applications.commands import AppCommands
 from app.applications.controller import AppController
 from app.auth.controller import AuthController
 from app.auth.guards import Authentication
@@ -28,11 +26,9 @@ from app.auth.oidc_controller import OidcController
 from app.auth.revocation import hearing
 from app.auth.strays import counting_strays
 from app.claims.controller import ClaimController
-from app.database.commands import DatabaseCommands
 from app.database.engine import DB
 from app.database.redis import shared_redis
 from app.deferred import deferred
-from app.draws.commands import DrawCommands
 from app.draws.controller import DrawController
 from app.draws.evidence import export_evidence
 from app.draws.screens import draw_code, draw_page, verify_page
@@ -59,6 +55,7 @@ from app.mails.pages import stop_mails, stop_page
 from app.mails.previews import previews
 from app.mails.waiting import check_mails
 from app.ops import health
+from app.ops.commands import Commands
 from app.ops.exposition import metrics, sampled
 from app.ops.idle import Close, closing_idle
 from app.ops.launch import Launch, LeanLitestar
@@ -80,7 +77,6 @@ from app.webhooks.controller import WebhookController, pull_events
 from app.webhooks.delivering import delivering
 from app.webhooks.description import sent_to_apps
 from app.winners.controller import WinnerController, export_winners
-from tasks.commands import TaskCommands
 from tasks.schedule import jobs
 from tasks.scheduler import scheduled
 
@@ -215,11 +211,7 @@ def create_app() -> Litestar:
         plugins=[
             GranianPlugin(),
             Launch(),
-            DatabaseCommands(),
-            TaskCommands(),
-            DrawCommands(),
-            AdminCommands(),
-            AppCommands(),
+            Commands(),
         ],
     )
 

@@ -38,6 +38,9 @@ A message is public: it goes to the client as it stands. What only the log may k
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
+NOTHING_HERE = "There is nothing at this address."
+"""In the same words everywhere: what is hidden can't be told from what isn't there."""
+
 
 class AppError(Exception):
     """Base of every error that a caller can act upon.

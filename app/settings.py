@@ -365,6 +365,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.PUBLIC_URL if is_set or port is None else f"http://127.0.0.1:{port}"
 
     @property
+    def follows_host(self) -> bool:
+        """Whether we are wherever a request came to: in development, unless PUBLIC_URL says it."""
+        return not self.in_production and self.PUBLIC_URL == DEFAULT_PUBLIC_URL
+
+    @property
     def front_end_url(self) -> str:
         """Where people come back to after signing in: FRONTEND_URL, or else our own page."""
         return self.FRONTEND_URL or self.links_url

@@ -9,15 +9,14 @@ async def test_…(page: Page, axe: str) -> None:
 """
 
 import os
-import shutil
 from typing import Any
 
 import pytest
 from playwright.async_api import Page
 
+from tests.chromium import CHROMIUM
 from tests.npm import NPM, file_of
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VERSION = "4.14.1"
 SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 

@@ -35,6 +35,7 @@ from app.admin.second_factor import AuthenticatorFirst, Authenticators, SetupPag
 from app.admin.tables import Administrator, AdministratorSession
 from app.database.soft_delete import SoftDeletable
 from app.errors import AppError
+from app.http.pages import takes_page
 from app.settings import SecondFactor, settings
 from app.tables import (
     Answer,
@@ -182,7 +183,7 @@ def _is_kept(route: BaseRoute) -> bool:
 
 def _sign_in_first(connection: HTTPConnection, _: AuthenticationError) -> Response:
     """Answer who is not signed in: a person who follows a link is led to the sign-in."""
-    if "text/html" in connection.headers.get("accept", ""):
+    if takes_page(connection.headers):
         return RedirectResponse(f"{settings().admin_path}/", status_code=303)
     return JSONResponse({"error": "Auth failed"}, status_code=401)
 

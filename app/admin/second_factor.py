@@ -25,6 +25,7 @@ from app.admin.tables import Administrator
 from app.auth.tokens import token_hash
 from app.database.engine import fetch, fetchrow, fetchval
 from app.encryption import decrypted, encrypted, renewed
+from app.http.pages import takes_page
 from app.settings import SecondFactor, settings
 
 ISSUER = "Event Platform"
@@ -295,7 +296,7 @@ class AuthenticatorFirst:
 
 
 def _set_up_first(headers: Headers) -> Response:
-    if "text/html" in headers.get("accept", ""):
+    if takes_page(headers):
         return RedirectResponse(f"{settings().admin_path}/api/mfa-setup/", status_code=303)
     content = {"detail": "Set up an authenticator first."}
     return JSONResponse(content, 403, {"X-Second-Factor": "required"})

@@ -105,7 +105,7 @@ async def change_app(
         seen = await _published(app_id, {}, precondition)
         await _require_follows(new, seen)
     async with transaction():
-        app = await _locked(app_id)
+        app = await lock_app(app_id)
         precondition.check(app)
         if new is not None:
             await _publish(app, new, seen)
@@ -115,7 +115,7 @@ async def change_app(
                 app["id"],
                 is_active,
             )
-        return await _locked(app_id)
+        return await lock_app(app_id)
 
 
 async def _publish(
@@ -199,7 +199,7 @@ async def deprecate_version(app_id: str, version: str, reason: str) -> AppVersio
         Conflict: It is deprecated already.
     """
     async with transaction():
-        app = await _locked(app_id)
+        app = await lock_app(app_id)
         found = await find_version(app_id, version)
         if found["deprecatedAt"] is not None:
             raise Conflict(f"Version {version} is deprecated already.")
@@ -220,7 +220,7 @@ async def replace_secret(app_id: str) -> str:
     """
     secret, secret_hash = _new_secret()
     async with transaction():
-        app = await _locked(app_id)
+        app = await lock_app(app_id)
         await fetch(
             'UPDATE apps SET "appSecret" = $2, "updatedAt" = now() WHERE id = $1',
             app["id"],
@@ -241,7 +241,7 @@ async def delete_app(app_id: str, precondition: Precondition = ANY) -> None:
         AppHasRooms: Live rooms use it; says how many.
     """
     async with transaction():
-        app = await _locked(app_id)
+        app = await lock_app(app_id)
         precondition.check(app)
         rooms = await fetchval(f'SELECT count(*) FROM {Room.alive()} r WHERE "appId" = $1', app_id)
         if rooms:
@@ -254,7 +254,12 @@ async def delete_app(app_id: str, precondition: Precondition = ANY) -> None:
         )
 
 
-async def _locked(app_id: str) -> asyncpg.Record:
+async def lock_app(app_id: str) -> asyncpg.Record:
+    """Read an app, and let nobody else change it until the transaction ends.
+
+    Raises:
+        NotFound: There is no such app.
+    """
     row = await fetchrow(
         f'SELECT {SHOWN} FROM apps a WHERE "appId" = $1 AND "deletedAt" IS NULL FOR NO KEY UPDATE',
         app_id,

@@ -14,7 +14,7 @@ from app.auth.sessions import SESSION_TTL
 from app.errors import Forbidden, InvalidToken
 from app.http.headers import AUTH_PATH
 from app.http.public_path import public
-from app.settings import DEFAULT_PUBLIC_URL, settings
+from app.settings import settings
 
 NAME: Final = "refresh_token"
 _SECURE_PREFIX = "__Secure-"
@@ -84,7 +84,7 @@ def require_own_page(request: Request[Any, Any, Any]) -> None:
 def _own_origin(request: Request[Any, Any, Any]) -> str:
     """Tell where our page is: at PUBLIC_URL, or in development where the request came to."""
     current = settings()
-    if current.in_production or current.PUBLIC_URL != DEFAULT_PUBLIC_URL:
+    if not current.follows_host:
         parts = urlsplit(current.PUBLIC_URL)
         return f"{parts.scheme}://{parts.netloc.lower()}"
     return f"{request.scope['scheme']}://{request.headers.get('host', '')}"

@@ -35,6 +35,7 @@ from app.http.bodies import LARGEST_CREDENTIALS_BYTES
 from app.http.envelopes import Data
 from app.http.errors import answer_error
 from app.http.openapi import refusals
+from app.http.pages import takes_page
 from app.settings import settings
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def back_to_login(request: Request[Any, Any, Any], exception: Exception) -> Resp
 def _is_answered(request: Request[Any, Any, Any], exception: Exception) -> bool:
     """Tell whether an error is answered as elsewhere, instead of leading back."""
     if isinstance(exception, OAuthNotConfigured):
-        return "text/html" not in request.headers.get("Accept", "")
+        return not takes_page(request.headers)
     if isinstance(exception, AppError):
         return isinstance(exception, ANSWERED_AS_SUCH)
     return isinstance(exception, HTTPException)

@@ -13,9 +13,9 @@ from litestar.status_codes import HTTP_404_NOT_FOUND
 from app.draws.guards import may_read, provide_draws
 from app.draws.reading import Readable, require_draw
 from app.errors import NotFound
-from app.http.pages import NOTHING, page_of, policy_headers
+from app.http.pages import NOTHING, page_of, policy_headers, takes_page
 from app.http.qr_codes import paint, painted
-from app.settings import DEFAULT_PUBLIC_URL, PUBLIC_URL_FORM, settings
+from app.settings import PUBLIC_URL_FORM, settings
 
 LONGEST_ID = 100
 LONGEST_HOST = 100
@@ -50,7 +50,7 @@ def draw_page(
     try:
         _require_sense(room_id, number)
     except NotFound:
-        if "text/html" not in request.headers.get("Accept", "").lower():
+        if not takes_page(request.headers):
             raise
         page = _page("draw")
         page.status_code = HTTP_404_NOT_FOUND
@@ -92,7 +92,7 @@ def _reached_at(request: Request[Any, Any, Any]) -> str:
     So the code is right on another port, and for the phones of a network.
     """
     current = settings()
-    if current.in_production or current.PUBLIC_URL != DEFAULT_PUBLIC_URL:
+    if not current.follows_host:
         return current.PUBLIC_URL
     here = f"{request.scope['scheme']}://{request.headers.get('host', '')}"
     is_sound = len(here) <= LONGEST_HOST and PUBLIC_URL_FORM.fullmatch(here)

@@ -12,6 +12,7 @@ from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 from app.database.engine import DatabaseUnavailable
 from app.errors import (
     FRAMEWORK_CODES,
+    NOTHING_HERE,
     AppError,
     InternalError,
     ServiceUnavailable,
@@ -107,7 +108,7 @@ def _sentence(request: Request[Any, Any, Any], exception: HTTPException) -> str:
         largest = handler.resolve_request_max_body_size() if is_http else LARGEST_BODY_BYTES
         return f"The body is larger than {largest:,} bytes."
     return {
-        404: "There is nothing at this address.",
+        404: NOTHING_HERE,
         405: "This address does not take that method.",
     }.get(exception.status_code, exception.detail.split(" for ")[0])
 

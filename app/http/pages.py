@@ -7,12 +7,19 @@ import base64
 import functools
 import hashlib
 import re
+from collections.abc import Mapping
 
 from litestar import Response
 
+HTML = "text/html"
 NOTHING = "'none'"
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+def takes_page(headers: Mapping[str, str]) -> bool:
+    """Whether a client asks for a page: a browser that shows what it gets, and no program."""
+    return HTML in headers.get("accept", "").lower()
 
 
 def page_of(text: str, *, form: str = NOTHING) -> Response[bytes]:
@@ -22,7 +29,7 @@ def page_of(text: str, *, form: str = NOTHING) -> Response[bytes]:
         text: All of the page.
         form: Where its forms may lead.
     """
-    return Response(text.encode(), media_type="text/html", headers=dict(_headers_of(text, form)))
+    return Response(text.encode(), media_type=HTML, headers=dict(_headers_of(text, form)))
 
 
 @functools.cache

@@ -10,7 +10,7 @@ import re
 from typing import NamedTuple
 
 from app.database.engine import fetch
-from app.errors import NotFound
+from app.errors import NOTHING_HERE, NotFound
 from app.settings import Language, settings
 
 STOPPED = """encode(sha256(convert_to(m.kind || ' ' || s.address, 'UTF8')), 'hex')"""
@@ -55,12 +55,12 @@ def read_token(token: str) -> Stop:
     """
     found = _FORM.fullmatch(token)
     if found is None:
-        raise NotFound("There is nothing at this address.")
+        raise NotFound(NOTHING_HERE)
     said, _, signature = token.rpartition(".")
     if not any(
         hmac.compare_digest(_signature(said, secret), signature) for secret in settings().JWT_SECRET
     ):
-        raise NotFound("There is nothing at this address.")
+        raise NotFound(NOTHING_HERE)
     return Stop(Language(found[1]), found[2], found[3])
 
 

@@ -6,8 +6,8 @@ from litestar import Request, Response, get
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_304_NOT_MODIFIED
 
-from app.errors import NotFound
-from app.http.pages import policy_headers
+from app.errors import NOTHING_HERE, NotFound
+from app.http.pages import HTML, policy_headers, takes_page
 from app.web.files import digest, document, files
 
 FRONT: Final = "/"
@@ -19,7 +19,6 @@ PATHS: Final = (
 )
 """Where the page shows something else than at the front; `router.js` reads them too."""
 ANYTHING: Final = "*/*"
-HTML: Final = "text/html"
 FOR_GOOD: Final = "public, max-age=31536000, immutable"
 PICTURES: Final = "'self' data: https:"
 """Prizes have pictures, at whatever address their organizers say."""
@@ -36,8 +35,9 @@ def front_page(request: Request[Any, Any, Any]) -> Response[bytes]:
     Raises:
         NotFound: The client wants something else, such as JSON: a program has the wrong address.
     """
-    if _accepted(request) != ANYTHING and HTML not in _accepted(request):
-        raise NotFound("There is nothing at this address.")
+    takes_anything = request.headers.get("Accept", ANYTHING).strip() == ANYTHING
+    if not takes_anything and not takes_page(request.headers):
+        raise NotFound(NOTHING_HERE)
     return _document(request)
 
 
@@ -48,8 +48,8 @@ def inner_page(request: Request[Any, Any, Any]) -> Response[bytes]:
     Raises:
         NotFound: The client asks for something else than a page.
     """
-    if HTML not in _accepted(request):
-        raise NotFound("There is nothing at this address.")
+    if not takes_page(request.headers):
+        raise NotFound(NOTHING_HERE)
     return _document(request)
 
 
@@ -72,7 +72,7 @@ def page_file(
     """
     found = files().get(f"{folder}/{name}")
     if found is None:
-        raise NotFound("There is nothing at this address.")
+        raise NotFound(NOTHING_HERE)
     kept = FOR_GOOD if version == digest() else "no-store"
     return _sent(
         request, found.content, found.compressed, found.media_type, {"Cache-Control": kept}
@@ -107,7 +107,3 @@ def _sent(
         headers["Content-Encoding"] = "gzip"
         content = compressed
     return Response(content, media_type=media_type, headers=headers)
-
-
-def _accepted(request: Request[Any, Any, Any]) -> str:
-    return request.headers.get("Accept", ANYTHING).strip().lower()

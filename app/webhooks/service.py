@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import asyncpg
 import msgspec
 
+from app.applications.publishing import lock_app
 from app.database.audit import acting
 from app.database.columns import CLOCK
 from app.database.engine import fetch, fetchrow, fetchval, jsonb, transaction
@@ -125,12 +126,7 @@ async def add_webhook(
     _require_sound(url)
     secret = _new_secret()
     async with transaction():
-        app = await fetchval(
-            'SELECT id FROM apps WHERE "appId" = $1 AND "deletedAt" IS NULL FOR NO KEY UPDATE',
-            app_id,
-        )
-        if app is None:
-            raise NotFound("There is no such app.")
+        await lock_app(app_id)
         count = await fetchval('SELECT count(*) FROM webhooks WHERE "appId" = $1', app_id)
         if count >= MOST_WEBHOOKS:
             raise Conflict(f"An app has at most {MOST_WEBHOOKS} webhooks.")

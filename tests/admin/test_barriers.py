@@ -7,7 +7,8 @@ from playwright.async_api import async_playwright
 
 from app.admin.page import STATIC
 from app.admin.pages import templates
-from tests.axe import CHROMIUM, WITHOUT_AXE, axe, barriers_on
+from tests.axe import WITHOUT_AXE, axe, barriers_on
+from tests.chromium import CHROMIUM
 
 __all__ = ["axe"]
 

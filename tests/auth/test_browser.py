@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -17,13 +16,13 @@ from playwright.async_api import Locator, Page, async_playwright, expect
 
 from app.settings import PROJECT_ROOT
 from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, providing
+from tests.chromium import CHROMIUM
 from tests.factories import SETTINGS
 from tests.loopback import listening
 from tests.mails.server import Mailbox, receiving
 from tests.server import free_port, serving
 from tests.waiting import eventually
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 WAIT_MILLISECONDS = 30_000
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 

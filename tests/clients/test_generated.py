@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 from app.settings import PROJECT_ROOT
+from tests.npm import NPM
 from tests.server import Server, serving
 
 HERE = Path(__file__).parent
-NPM = shutil.which("npm")
 INSTALL_SECONDS = 120
 PYTHON_TOOLS = PROJECT_ROOT / ".ci" / "clients.txt"
 CONFIG = "openapi-python-client.yml"

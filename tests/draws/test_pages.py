@@ -5,7 +5,6 @@ import io
 import os
 import random
 import re
-import shutil
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +30,7 @@ from playwright.async_api import (
 from app.database.ids import new_id
 from app.draws.record import Record
 from tests.axe import WITHOUT_AXE, axe, barriers_on
+from tests.chromium import CHROMIUM
 from tests.conftest import fresh_database
 from tests.draws import records, vectors
 from tests.draws.conftest import Stage
@@ -38,7 +38,6 @@ from tests.draws.test_record import CLAIMS_ACCUSATIONS, LATER_ACCUSATIONS
 from tests.server import Server, serving
 from tests.waiting import eventually
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",

@@ -4,7 +4,6 @@ import functools
 import json
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
@@ -14,13 +13,13 @@ import pytest
 from playwright.async_api import Page, async_playwright, expect
 
 from app.settings import PROJECT_ROOT
+from tests.chromium import CHROMIUM
 from tests.events.following import ROOM, bearer
 from tests.loopback import listening
 from tests.server import Server, serving
 
 GUIDE = PROJECT_ROOT / "app" / "events" / "README.md"
 PRIZES = f"/api/v1/rooms/{ROOM}/prizes"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 WAIT_MILLISECONDS = 30_000
 PAGE = """<!doctype html><title>Room</title><ol></ol>

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +19,7 @@ from app import settings
 from app.asgi import create_app
 from app.http.public_path import take_off_public_path
 from tests.auth.provider import CLIENT_ID, CLIENT_SECRET, Running, providing
+from tests.chromium import CHROMIUM
 from tests.conftest import fresh_database
 from tests.reverse_proxy import proxying
 from tests.server import free_port, serving
@@ -28,7 +28,6 @@ from tests.waiting import eventually
 PATH = "/events"
 FRONTEND = "http://front.example/app"
 ROOM = "cdemo00000000000newyear25"
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 WAIT_MILLISECONDS = 30_000
 POLL_MILLISECONDS = 4_000

@@ -20,7 +20,8 @@ from app.auth.sessions import token_policy
 from app.auth.tokens import ACCESS_TOKEN_TTL_SECONDS, mint_access_token
 from app.database.ids import new_id
 from tests import factories
-from tests.auth.test_browser import CHROMIUM, FLAGS, front_end
+from tests.auth.test_browser import FLAGS, front_end
+from tests.chromium import CHROMIUM
 from tests.events.following import following
 from tests.npm import NPM, file_of
 from tests.server import Server, serving

@@ -1,7 +1,6 @@
 """The page in a real browser, against the real server: what people do there from end to end."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import pytest
 from playwright.async_api import Browser, FilePayload, Page, ViewportSize, async_playwright, expect
 
 from tests.axe import WITHOUT_AXE, axe, barriers_on
+from tests.chromium import CHROMIUM
 from tests.server import Server, serving
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 DESK: ViewportSize = {"width": 1280, "height": 800}

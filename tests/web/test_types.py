@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.web.files import HERE, libraries
+from tests.npm import NPM
 
-NPM = shutil.which("npm")
 SECONDS = 110
 WORD = re.compile(r"^\s*\"?([A-Za-z_]+)\"?:", re.MULTILINE)
 

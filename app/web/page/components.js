@@ -26,13 +26,17 @@ export const told = (fault) => {
   return known || words.faults.UNKNOWN(fault.message);
 };
 
+/** Which fields are faulty, and why. @param {{ fields: Record<string, string> | undefined }} props */
+export const Faulty = ({ fields }) => fields
+  ? html`<ul>${Object.entries(fields).map(([name, fault]) => html`<li><b>${name.replace(/^\$\.?/, "")}</b> ${fault}</li>`)}</ul>` : null;
+
 /** @param {{ of: unknown }} props */
 export const Trouble = ({ of }) => {
   if (!of) return null;
   const fields = of instanceof Fault && of.details.fields;
   return html`<div class="trouble" role="alert">
     <p>${told(of)}</p>
-    ${fields && html`<ul>${Object.entries(fields).map(([name, fault]) => html`<li><b>${name.replace(/^\$\.?/, "")}</b> ${fault}</li>`)}</ul>`}
+    <${Faulty} fields=${fields} />
   </div>`;
 };
 
@@ -150,5 +154,13 @@ export const useList = (read, upon) => {
     more: cursor ? html`<${Button} busy=${going.busy} onClick=${() => going.begin()}>${words.common.more}<//>` : null,
   };
 };
+
+/**
+ * How a list stands: what went wrong, that it is coming, or that nothing is in it.
+ * @param {{ of: { items: unknown[] | undefined, fault: unknown }, none: string }} props
+ */
+export const Standing = ({ of, none }) => html`<${Trouble} of=${of.fault} />
+  ${!of.items && !of.fault && html`<${Waiting} />`}
+  ${of.items && !of.items.length && html`<p>${none}</p>`}`;
 
 export const Waiting = () => html`<p class="waiting" role="status">${words.common.loading}</p>`;

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 
 import { send } from "./api.js";
-import { Button, Field, Form, Grave, Trouble, useList, useWork, Waiting } from "./components.js";
+import { Button, Field, Form, Grave, Standing, Trouble, useList, useWork } from "./components.js";
 import { html } from "./html.js";
 import { Invitations } from "./invitations.js";
 import { Spreadsheet } from "./spreadsheet.js";
@@ -62,9 +62,7 @@ export const People = ({ room, moderates, organizes, news, again }) => {
   const changed = async () => { await people.again(); await again(); };
   const isOver = room.status === "COMPLETED" || room.status === "CANCELLED";
   return html`
-    <${Trouble} of=${people.fault} />
-    ${!people.items && !people.fault && html`<${Waiting} />`}
-    ${people.items && !people.items.length && html`<p>${words.people.nobody}</p>`}
+    <${Standing} of=${people} none=${words.people.nobody} />
     <ul class="rows">${(people.items || []).map((/** @type {any} */ each) => html`<${Row} key=${each.id} room=${room} somebody=${each}
       moderates=${moderates} organizes=${organizes} again=${changed} />`)}</ul>
     ${people.more}

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 
 import { send } from "./api.js";
-import { Button, Field, Form, Grave, Trouble, useList, useWork, Waiting } from "./components.js";
+import { Button, Field, Form, Grave, Standing, Trouble, useList, useWork } from "./components.js";
 import { html } from "./html.js";
 import { words } from "./words.js";
 
@@ -77,9 +77,7 @@ export const Prizes = ({ room, moderates, news, again }) => {
     await changed();
   };
   return html`
-    <${Trouble} of=${prizes.fault} />
-    ${!prizes.items && !prizes.fault && html`<${Waiting} />`}
-    ${prizes.items && !prizes.items.length && html`<p>${words.prizes.none}</p>`}
+    <${Standing} of=${prizes} none=${words.prizes.none} />
     <ul class="cards">${(prizes.items || []).map((/** @type {any} */ each) =>
       html`<${Prize} key=${`${each.id} ${each.updatedAt}`} room=${room} prize=${each} moderates=${moderates} again=${changed} />`)}</ul>
     ${prizes.more}

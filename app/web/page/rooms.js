@@ -1,6 +1,6 @@
 // The first page: one's own rooms, and those that one may see.
 import { send } from "./api.js";
-import { Link, Trouble, useList, Waiting } from "./components.js";
+import { Link, Standing, useList } from "./components.js";
 import { html } from "./html.js";
 import { roomPath } from "./router.js";
 import { person } from "./session.js";
@@ -22,9 +22,7 @@ const List = ({ title, query, none, without }) => {
   const shown = rooms.items && rooms.items.filter((/** @type {any} */ each) => each.createdBy !== without);
   return html`<section>
     <h2>${title}</h2>
-    <${Trouble} of=${rooms.fault} />
-    ${!shown && !rooms.fault && html`<${Waiting} />`}
-    ${shown && !shown.length && html`<p>${none}</p>`}
+    <${Standing} of=${{ items: shown, fault: rooms.fault }} none=${none} />
     <ul class="cards">${(shown || []).map((room) => html`<${Card} key=${/** @type {any} */ (room).id} room=${room} />`)}</ul>
     ${rooms.more}
   </section>`;

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 
 import { newKey, send } from "./api.js";
-import { Button, Field, Trouble, useWork } from "./components.js";
+import { Button, Faulty, Field, Trouble, useWork } from "./components.js";
 import { html } from "./html.js";
 import { words } from "./words.js";
 
@@ -85,7 +85,7 @@ export const Spreadsheet = ({ room, again }) => {
     ${done && html`<div role="status"><p><b>${words.sheet.done(done)}</b></p><${Faults} of=${done} /></div>`}
     ${seen && html`<h3>${file && file.name}</h3>
       ${seen.refusal && html`<div class="trouble" role="alert"><p>${seen.refusal.message}</p>
-        <ul>${Object.entries((seen.refusal.details || {}).fields || {}).map(([name, fault]) => html`<li><b>${name.replace(/^\$\.?/, "")}</b> ${fault}</li>`)}</ul></div>`}
+        <${Faulty} fields=${(seen.refusal.details || {}).fields} /></div>`}
       ${seen.columns.map((/** @type {any} */ column) => html`<${Field} label=${column.name || words.sheet.nameless}
           hint=${[column.examples.join(", "), column.isWeight && words.sheet.isWeight].filter(Boolean).join(" · ")}>
         <select value=${chosen[column.name]} onChange=${(/** @type {any} */ event) => change(column.name, event.target.value)}>

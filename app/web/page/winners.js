@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 
 import { save, send } from "./api.js";
-import { Button, Field, Form, Grave, Trouble, useList, useRead, useWork, Waiting } from "./components.js";
+import { Button, Field, Form, Grave, Standing, Trouble, useList, useRead, useWork } from "./components.js";
 import { html } from "./html.js";
 import { time, words } from "./words.js";
 
@@ -81,9 +81,7 @@ export const Winners = (props) => {
   const winners = useList((cursor) => send("GET", `/rooms/${room.id}/winners`, { query: { limit: 50, cursor } }), [room.id, news]);
   const changed = async () => { await winners.again(); await again(); };
   return html`
-    <${Trouble} of=${winners.fault} />
-    ${!winners.items && !winners.fault && html`<${Waiting} />`}
-    ${winners.items && !winners.items.length && html`<p>${words.winners.none}</p>`}
+    <${Standing} of=${winners} none=${words.winners.none} />
     <ul class="rows">${(winners.items || []).map((/** @type {any} */ each) => html`<${Win} key=${each.id} ...${props} win=${each} changed=${changed} />`)}</ul>
     ${winners.more}
     ${moderates && html`<${Files} room=${room} /><${Award} room=${room} changed=${changed} />`}`;
